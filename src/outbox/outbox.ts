@@ -1,0 +1,29 @@
+import type { RecordedEvent } from '../eventstore/event-store.js';
+
+/** Reading the ledger's total order. */
+export interface Outbox {
+  /** Position of the last event, 0n for an empty ledger. */
+  head(): Promise<bigint>;
+  /** Events after `afterPosition`, in order, at most `limit`; asserts that they are contiguous. */
+  read(afterPosition: bigint, limit: number): Promise<RecordedEvent[]>;
+  /** Position of the last event recorded at or before `time`, 0n if none. */
+  positionAt(time: Date): Promise<bigint>;
+}
+
+/** A batch of events as they come from the feed: contiguous, the first directly after the position that was asked for. */
+export interface FeedBatch {
+  events: RecordedEvent[];
+  /** The ledger's head as known when the batch was read. */
+  head: bigint;
+}
+
+/**
+ * Follows the outbox. Each consumer says where it stands and gets batches one after the other: the next is read when it asks, so a slow
+ * consumer costs no memory. Ends when `signal` aborts. Implementations: the table itself (woken by the commit, polling as
+ * a safety net); others behind the same interface.
+ */
+export interface OutboxFeed {
+  follow(afterPosition: bigint, signal: AbortSignal): AsyncIterable<FeedBatch>;
+  /** Tells followers in this process that something was committed up to `position`. */
+  wake(position: bigint): void;
+}

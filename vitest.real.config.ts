@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+/** Tests against real parts: a Bitcoin node, Bitcoin Core's validation engine, a browser, real blocks. */
+export default defineConfig({
+  test: {
+    include: ['test/real/**/*.real.test.ts'],
+    globalSetup: ['test/support/global-setup.ts'],
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    pool: 'forks',
+    maxWorkers: 2,
+  },
+});
