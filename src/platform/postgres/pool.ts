@@ -21,6 +21,10 @@ export interface PoolOptions {
   onError?: (error: Error) => void;
 }
 
+/** As the driver's own, but for `int8`. */
+const getTypeParser = ((oid: number, format?: 'text' | 'binary'): unknown =>
+  oid === INT8_OID && format !== 'binary' ? BigInt : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
+
 /** A pool whose `int8` values are bigint: positions and satoshis never pass through a float. */
 export function createPool(url: string, options: PoolOptions = {}): pg.Pool {
   const settings = { ...options.settings, ...(options.role === undefined ? {} : { role: options.role }) };
@@ -32,12 +36,7 @@ export function createPool(url: string, options: PoolOptions = {}): pg.Pool {
     options: Object.entries(settings)
       .map(([name, value]) => `-c ${name}=${value}`)
       .join(' '),
-    types: {
-      getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-        oid === INT8_OID && format !== 'binary'
-          ? BigInt
-          : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
-    },
+    types: { getTypeParser },
   });
   // Without a listener, an idle connection that the server ends would end the process.
   pool.on('error', options.onError ?? (() => undefined));

@@ -1,0 +1,161 @@
+import { LEDGER_PATTERN } from '../domain/primitives.js';
+import { FatalError } from './errors.js';
+
+export type BitcoinNetwork = 'regtest' | 'signet' | 'testnet4' | 'mainnet';
+export type BitcoinSource = 'builtin' | 'rpc' | 'push';
+
+export interface Config {
+  host: string;
+  port: number;
+  ledger: string;
+  dataDir: string;
+  /** Undefined: an embedded PostgreSQL under `dataDir`. */
+  databaseUrl: string | undefined;
+  network: BitcoinNetwork;
+  source: BitcoinSource;
+  /** With user and password; never logged. */
+  rpcUrl: string | undefined;
+  startBlock: { height: number; hash: string } | undefined;
+  depositConfirmations: number;
+  finalityDepth: number;
+  /** Undefined: open, which is allowed on loopback only. */
+  apiKeys: readonly string[] | undefined;
+  trustProxy: boolean;
+  logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+}
+
+/** A wrong value in the environment: the start stops with this one line. */
+export class ConfigError extends FatalError {
+  constructor(
+    readonly variable: string,
+    problem: string,
+  ) {
+    super(`${variable}: ${problem}`);
+  }
+}
+
+const NETWORKS: readonly BitcoinNetwork[] = ['regtest', 'signet', 'testnet4', 'mainnet'];
+const SOURCES: readonly BitcoinSource[] = ['builtin', 'rpc', 'push'];
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
+/** Short keys can be guessed; 16 characters are the least that a random key should have. */
+const MIN_API_KEY_LENGTH = 16;
+/** Set by later roles of the design; anything but the value of the single-process mode would be ignored silently, so it is refused. */
+const ONLY_VALUE: Readonly<Record<string, string>> = { EVENT_STORE: 'postgres', ROLE: 'all' };
+const NOT_YET = ['KAFKA_BROKERS', 'EVENTSTOREDB_URL'];
+
+/**
+ * Reads the configuration from the environment.
+ *
+ * @throws ConfigError naming the variable
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const get = (name: string): string | undefined => {
+    const value = env[name]?.trim();
+    return value === '' ? undefined : value;
+  };
+  refuseWhatIsNotThere(get);
+  const network = oneOf(get, 'BITCOIN_NETWORK', NETWORKS, 'regtest');
+  const rpcUrl = readUrl(get, 'BITCOIN_RPC_URL', ['http:', 'https:']);
+  const host = get('HOST') ?? '127.0.0.1';
+  const apiKeys = readApiKeys(get);
+  if (apiKeys === undefined && !LOOPBACK.test(host)) {
+    throw new ConfigError('API_KEYS', `must be set when HOST (${host}) is not loopback`);
+  }
+  const ledger = get('LEDGER') ?? 'main';
+  if (!LEDGER_PATTERN.test(ledger)) {
+    throw new ConfigError('LEDGER', `'${ledger}' is not a ledger name: 1 to 40 of a-z 0-9 -, not beginning with -`);
+  }
+  return {
+    host,
+    port: integer(get, 'PORT', { min: 0, max: 65_535, fallback: 3000 }),
+    ledger,
+    dataDir: get('DATA_DIR') ?? './data',
+    databaseUrl: readUrl(get, 'DATABASE_URL', ['postgres:', 'postgresql:']),
+    network,
+    source: readSource(get, network, rpcUrl),
+    rpcUrl,
+    startBlock: readStartBlock(get),
+    depositConfirmations: integer(get, 'DEPOSIT_CONFIRMATIONS', {
+      min: 1,
+      max: 1000,
+      fallback: network === 'regtest' ? 1 : 6,
+    }),
+    finalityDepth: integer(get, 'FINALITY_DEPTH', { min: 1, max: 100_000, fallback: 144 }),
+    apiKeys,
+    trustProxy: oneOf(get, 'TRUST_PROXY', ['true', 'false'], 'false') === 'true',
+    logLevel: oneOf(get, 'LOG_LEVEL', LOG_LEVELS, 'info'),
+  };
+}
+
+type Get = (name: string) => string | undefined;
+
+function refuseWhatIsNotThere(get: Get): void {
+  for (const [name, only] of Object.entries(ONLY_VALUE)) {
+    const value = get(name);
+    if (value !== undefined && value !== only)
+      throw new ConfigError(name, `'${value}' is not available in this version, only '${only}'`);
+  }
+  for (const name of NOT_YET) {
+    if (get(name) !== undefined) throw new ConfigError(name, 'is not available in this version: unset it');
+  }
+}
+
+function readSource(get: Get, network: BitcoinNetwork, rpcUrl: string | undefined): BitcoinSource {
+  const fallback = rpcUrl !== undefined ? 'rpc' : network === 'regtest' ? 'builtin' : 'push';
+  const source = oneOf(get, 'BITCOIN_SOURCE', SOURCES, fallback);
+  if (source === 'rpc' && rpcUrl === undefined)
+    throw new ConfigError('BITCOIN_RPC_URL', "must be set when BITCOIN_SOURCE is 'rpc'");
+  if (source === 'builtin' && network !== 'regtest') {
+    throw new ConfigError('BITCOIN_SOURCE', `'builtin' is a regtest chain, but BITCOIN_NETWORK is '${network}'`);
+  }
+  return source;
+}
+
+function readStartBlock(get: Get): { height: number; hash: string } | undefined {
+  const text = get('START_BLOCK');
+  if (text === undefined) return undefined;
+  const match = /^(0|[1-9]\d{0,8}):([0-9a-fA-F]{64})$/.exec(text);
+  if (!match?.[1] || !match[2]) throw new ConfigError('START_BLOCK', 'must be <height>:<hash of 64 hex digits>');
+  return { height: Number(match[1]), hash: match[2].toLowerCase() };
+}
+
+function readApiKeys(get: Get): readonly string[] | undefined {
+  const text = get('API_KEYS');
+  if (text === undefined) return undefined;
+  const keys = text.split(',').map((key) => key.trim());
+  if (keys.some((key) => key.length < MIN_API_KEY_LENGTH)) {
+    throw new ConfigError('API_KEYS', `must be keys of at least ${MIN_API_KEY_LENGTH} characters, divided by commas`);
+  }
+  return keys;
+}
+
+function readUrl(get: Get, name: string, protocols: readonly string[]): string | undefined {
+  const text = get(name);
+  if (text === undefined) return undefined;
+  // The value may hold a password: it is never repeated in the message.
+  if (!URL.canParse(text) || !protocols.includes(new URL(text).protocol)) {
+    throw new ConfigError(
+      name,
+      `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+    );
+  }
+  return text;
+}
+
+function oneOf<const T extends string>(get: Get, name: string, allowed: readonly T[], fallback: T): T {
+  const value = get(name) ?? fallback;
+  const found = allowed.find((candidate) => candidate === value);
+  if (found === undefined) throw new ConfigError(name, `'${value}' is not one of ${allowed.join(', ')}`);
+  return found;
+}
+
+function integer(get: Get, name: string, range: { min: number; max: number; fallback: number }): number {
+  const text = get(name);
+  if (text === undefined) return range.fallback;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < range.min || value > range.max) {
+    throw new ConfigError(name, `'${text}' is not a whole number from ${range.min} to ${range.max}`);
+  }
+  return value;
+}
