@@ -17,7 +17,10 @@ const files = (folder) =>
 const isTest = (file) => /\.test\.ts$/.test(file);
 const sources = files(source).filter((file) => !isTest(file));
 // The list catches files that were removed, the times those that were changed.
-const list = sources.map((file) => relative(source, file)).sort().join('\n');
+const list = sources
+  .map((file) => relative(source, file))
+  .sort()
+  .join('\n');
 const inputs = [...sources, join(root, 'package.json'), join(root, 'tsconfig.json'), join(root, 'tsconfig.build.json')];
 
 function isCurrent() {
@@ -30,7 +33,10 @@ if (process.argv.includes('--if-needed') && isCurrent()) process.exit(0);
 
 const started = new Date();
 const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-const compiled = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit', cwd: root });
+const compiled = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], {
+  stdio: 'inherit',
+  cwd: root,
+});
 if (compiled.status !== 0) process.exit(compiled.status ?? 1);
 for (const file of sources.filter((name) => !name.endsWith('.ts'))) {
   const copy = join(target, relative(source, file));

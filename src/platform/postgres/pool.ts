@@ -23,7 +23,9 @@ export interface PoolOptions {
 
 /** As the driver's own, but for `int8`. */
 const getTypeParser = ((oid: number, format?: 'text' | 'binary'): unknown =>
-  oid === INT8_OID && format !== 'binary' ? BigInt : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
+  oid === INT8_OID && format !== 'binary'
+    ? BigInt
+    : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
 
 /** A pool whose `int8` values are bigint: positions and satoshis never pass through a float. */
 export function createPool(url: string, options: PoolOptions = {}): pg.Pool {

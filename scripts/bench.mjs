@@ -1,0 +1,28 @@
+// Runs the benches: `npm run bench`, `npm run bench -- --quick`, `npm run bench -- append rebuild`.
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+const compiled = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.bench.json')], {
+  stdio: 'inherit',
+  cwd: root,
+});
+if (compiled.status !== 0) process.exit(compiled.status ?? 1);
+const source = join(root, 'src');
+for (const name of readdirSync(source, { recursive: true })) {
+  if (statSync(join(source, name)).isFile() && !name.endsWith('.ts')) {
+    const copy = join(root, 'dist', 'bench', 'src', name);
+    mkdirSync(dirname(copy), { recursive: true });
+    cpSync(join(source, name), copy);
+  }
+}
+const main = join(root, 'dist', 'bench', 'bench', 'main.js');
+const run = spawnSync(process.execPath, ['--expose-gc', main, ...process.argv.slice(2)], {
+  stdio: 'inherit',
+  cwd: root,
+});
+process.exit(run.status ?? 1);
