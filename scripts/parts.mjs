@@ -1,0 +1,163 @@
+#!/usr/bin/env node
+/**
+ * Installs the real parts that `npm run test:real` talks to, at pinned versions, into `.parts/` (or TALLYSTICK_PARTS).
+ * Nothing here is needed for `npm test` or for running Tallystick. Running it twice does nothing the second time.
+ *
+ *   node scripts/parts.mjs                           say what is there
+ *   node scripts/parts.mjs btcd kernel toxiproxy     install these (or `all`)
+ *
+ * Exit code 0: everything asked for is there. 1: something is missing, and the last lines say what.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = resolve(fileURLToPath(new URL('..', import.meta.url)));
+const directory = resolve(root, process.env.TALLYSTICK_PARTS ?? '.parts');
+
+/** A cold `go install` of btcd takes 40 s on two cores; a stuck download must not hang CI for ever. */
+const INSTALL_TIMEOUT_MS = 15 * 60_000;
+
+/** Oldest Python that the kernel's wheel takes. */
+const PYTHON_MINIMUM = [3, 10];
+
+class PartMissing extends Error {}
+
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, {
+    encoding: 'utf8',
+    timeout: INSTALL_TIMEOUT_MS,
+    maxBuffer: 64 * 1024 * 1024,
+    ...options,
+    env: { ...process.env, ...options.env },
+  });
+  if (result.error) throw new PartMissing(`${command} could not be run: ${result.error.message}`);
+  if (result.status !== 0) {
+    const said = `${result.stdout ?? ''}${result.stderr ?? ''}`.trim().split('\n').slice(-15).join('\n');
+    throw new PartMissing(`${command} ${args.join(' ')} ended with ${result.status ?? result.signal}:\n${said}`);
+  }
+  return result.stdout;
+}
+
+function answers(command, args) {
+  const result = spawnSync(command, args, { encoding: 'utf8', timeout: 30_000 });
+  return result.error || result.status !== 0 ? undefined : result.stdout;
+}
+
+function needGo() {
+  if (answers('go', ['version']) === undefined) {
+    throw new PartMissing('Go is not installed or not in PATH (https://go.dev/dl/, 1.24 or later).');
+  }
+}
+
+function needPython() {
+  for (const command of [process.env.PYTHON ?? 'python3', 'python3', 'python']) {
+    const version = answers(command, ['-c', 'import sys; print(*sys.version_info[:2])']);
+    if (version === undefined) continue;
+    const [major, minor] = version.trim().split(' ').map(Number);
+    if (major > PYTHON_MINIMUM[0] || (major === PYTHON_MINIMUM[0] && minor >= PYTHON_MINIMUM[1])) return command;
+  }
+  throw new PartMissing(`Python ${PYTHON_MINIMUM.join('.')} or later is not in PATH (set PYTHON to name one).`);
+}
+
+/** A part counts as installed when its files are there and the stamp, written last, has the pinned version. */
+const stampOf = (name) => join(directory, `${name}.version`);
+const stampIs = (name, version) => existsSync(stampOf(name)) && readFileSync(stampOf(name), 'utf8').trim() === version;
+
+/** Builds Go programs in a scratch folder and moves them into `bin` complete, under the names that tests look for. */
+function installGoPrograms(programs) {
+  needGo();
+  mkdirSync(join(directory, 'bin'), { recursive: true });
+  const scratch = mkdtempSync(join(directory, 'build-'));
+  try {
+    for (const { module, built, name } of programs) {
+      run('go', ['install', module], { env: { GOBIN: scratch, GOFLAGS: '-trimpath' }, cwd: scratch });
+      renameSync(join(scratch, built), join(directory, 'bin', name));
+    }
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+const parts = {
+  btcd: {
+    what: 'Bitcoin full node in Go',
+    version: 'v0.26.2',
+    files: ['bin/btcd'],
+    install(version) {
+      installGoPrograms([{ module: `github.com/btcsuite/btcd@${version}`, built: 'btcd', name: 'btcd' }]);
+    },
+  },
+  toxiproxy: {
+    what: 'faults on the wire',
+    version: 'v2.5.0',
+    files: ['bin/toxiproxy-server', 'bin/toxiproxy-cli'],
+    install(version) {
+      installGoPrograms([
+        { module: `github.com/Shopify/toxiproxy/v2/cmd/server@${version}`, built: 'server', name: 'toxiproxy-server' },
+        { module: `github.com/Shopify/toxiproxy/v2/cmd/cli@${version}`, built: 'cli', name: 'toxiproxy-cli' },
+      ]);
+    },
+  },
+  kernel: {
+    what: "Bitcoin Core's validation engine, as a Python wheel",
+    version: '0.1.0a5',
+    files: ['kernel/bin/python'],
+    install(version) {
+      const python = needPython();
+      const venv = join(directory, 'kernel');
+      rmSync(venv, { recursive: true, force: true });
+      run(python, ['-m', 'venv', venv]);
+      // Only pre-releases exist: without --pre pip says that there is no such package.
+      const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--quiet', '--pre'];
+      run(join(venv, 'bin/python'), [...pip, `py-bitcoinkernel==${version}`]);
+      run(join(venv, 'bin/python'), ['-c', 'import pbk']);
+    },
+  },
+};
+
+function isInstalled(name) {
+  const { version, files } = parts[name];
+  return stampIs(name, version) && files.every((file) => existsSync(join(directory, file)));
+}
+
+function install(name) {
+  const { version, what } = parts[name];
+  if (isInstalled(name)) return console.log(`${name} ${version}: already there`);
+  console.log(`${name} ${version} (${what}): installing into ${directory}`);
+  mkdirSync(directory, { recursive: true });
+  parts[name].install(version);
+  writeFileSync(stampOf(name), `${version}\n`);
+  console.log(`${name} ${version}: installed`);
+}
+
+function main(asked) {
+  if (asked.length === 0) {
+    for (const name of Object.keys(parts)) {
+      console.log(
+        `${name} ${parts[name].version} (${parts[name].what}): ${isInstalled(name) ? 'installed' : 'not there'}`,
+      );
+    }
+    return 0;
+  }
+  const names = asked.includes('all') ? Object.keys(parts) : asked;
+  const unknown = names.filter((name) => !Object.hasOwn(parts, name));
+  if (unknown.length > 0) {
+    console.error(`No such part: ${unknown.join(', ')}. There are: ${Object.keys(parts).join(', ')}, all.`);
+    return 1;
+  }
+  const missing = [];
+  for (const name of names) {
+    try {
+      install(name);
+    } catch (error) {
+      if (!(error instanceof PartMissing)) throw error;
+      missing.push(`${name}: ${error.message}`);
+    }
+  }
+  if (missing.length > 0) console.error(`\nNot installed:\n${missing.join('\n')}`);
+  return missing.length > 0 ? 1 : 0;
+}
+
+process.exitCode = main(process.argv.slice(2));
