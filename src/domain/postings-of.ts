@@ -1,0 +1,52 @@
+import type { Found } from './events/chain-events.js';
+import type { DomainEvent } from './events/event-types.js';
+import type { Book, Posting } from './postings.js';
+
+/**
+ * The postings of an event: the one definition of what moves money and how. They sum to zero.
+ *
+ * @param event the fact itself
+ * @param found what the block holds for us, all parts joined; for a disconnect, of the block that is undone. Needed for
+ *   `BlockConnected` and `BlockDisconnected`, ignored elsewhere
+ */
+export function postingsOf(event: DomainEvent, found: Found | undefined): Posting[] {
+  switch (event.type) {
+    case 'TransferSent':
+      return event.data.postings.map(({ book, amountSats }) => ({ book: book as Book, amountSats: BigInt(amountSats) }));
+    case 'BlockConnected':
+      return found === undefined ? [] : postingsOfFound(found);
+    case 'BlockDisconnected':
+      return found === undefined ? [] : postingsOfFound(found).map(negated);
+    case 'AccountOpened':
+    case 'WalletCreated':
+    case 'AddressIssued':
+    case 'ScriptWatched':
+    case 'ChainOpened':
+    case 'DepositPolicySet':
+    case 'TransfersFound':
+      return [];
+  }
+}
+
+/**
+ * Received: debit the wallet, credit the account, or the house where the script is nobody's. Spent: every spend so far is
+ * by a transaction that is not ours, so credit the wallet and debit suspense.
+ */
+function postingsOfFound(found: Found): Posting[] {
+  const postings: Posting[] = [];
+  for (const { walletId, accountId, amountSats } of found.received) {
+    const amount = BigInt(amountSats);
+    postings.push({ book: `wallet:${walletId}`, amountSats: amount });
+    postings.push({ book: accountId === null ? 'house' : `account:${accountId}`, amountSats: -amount });
+  }
+  for (const { walletId, amountSats } of found.spent) {
+    const amount = BigInt(amountSats);
+    postings.push({ book: `wallet:${walletId}`, amountSats: -amount });
+    postings.push({ book: 'suspense', amountSats: amount });
+  }
+  return postings;
+}
+
+function negated({ book, amountSats }: Posting): Posting {
+  return { book, amountSats: -amountSats };
+}

@@ -1,0 +1,37 @@
+import type { ColumnType, TableDefinition } from './table-definition.js';
+import { isVersioned, keyColumns, physicalColumns } from './table-definition.js';
+import { quoted } from './identifiers.js';
+
+const SQL_TYPES: Readonly<Record<ColumnType, string>> = {
+  text: 'text',
+  int: 'integer',
+  bigint: 'bigint',
+  boolean: 'boolean',
+  timestamptz: 'timestamptz',
+  jsonb: 'jsonb',
+  'text[]': 'text[]',
+  numeric: 'numeric',
+};
+
+export function sqlType(type: ColumnType): string {
+  return SQL_TYPES[type];
+}
+
+export function createTableSql(schema: string, table: TableDefinition): string {
+  const lines = physicalColumns(table).map(
+    ({ name, type, nullable }) => `${quoted(name)} ${sqlType(type)}${nullable ? '' : ' NOT NULL'}`,
+  );
+  if (isVersioned(table)) lines.push('from_position bigint NOT NULL', 'to_position bigint NOT NULL');
+  return `CREATE TABLE ${quoted(schema)}.${quoted(table.name)} (${lines.join(', ')})`;
+}
+
+/** Key and indexes, apart from the table so that a bulk load can make them afterwards. */
+export function createIndexesSql(schema: string, table: TableDefinition): string[] {
+  const key = keyColumns(table).map(({ name }) => quoted(name));
+  if (isVersioned(table)) key.push('from_position');
+  const target = `${quoted(schema)}.${quoted(table.name)}`;
+  return [
+    `ALTER TABLE ${target} ADD PRIMARY KEY (${key.join(', ')})`,
+    ...table.indexes.map((columns) => `CREATE INDEX ON ${target} (${columns})`),
+  ];
+}

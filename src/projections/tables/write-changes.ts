@@ -1,0 +1,127 @@
+import { sqlType } from './ddl.js';
+import { quoted } from './identifiers.js';
+import type { Rung } from './ladder-table.js';
+import { isVersioned, keyColumns, physicalColumns } from './table-definition.js';
+import type { PhysicalColumn, TableDefinition } from './table-definition.js';
+import type { Changes, Version } from './version.js';
+
+export interface TableChanges {
+  table: TableDefinition;
+  changes: Changes;
+}
+
+/** One SQL statement and its parameters. */
+export interface Statement {
+  text: string;
+  values: unknown[];
+}
+
+/**
+ * Everything that a batch changes as one statement: one round trip, one transaction. `finish` is the expression that is
+ * selected in the end (the checkpoint's guard, which raises where another runner was faster); its parameters come first.
+ */
+export function writeStatement(
+  schema: string,
+  tables: readonly TableChanges[],
+  finish: { expression: string; values: readonly unknown[] },
+): Statement {
+  const values: unknown[] = [...finish.values];
+  const parts: string[] = [];
+  for (const { table, changes } of tables) {
+    if (changes.inserts.length > 0) parts.push(insertPart(schema, table, changes.inserts, values));
+    if (changes.closes.length > 0) parts.push(closePart(schema, table, changes.closes, values));
+  }
+  const text = parts.length === 0 ? '' : `WITH ${parts.map((part, i) => `w${i} AS (${part})`).join(', ')} `;
+  return { text: `${text}SELECT ${finish.expression} AS finished`, values };
+}
+
+function insertPart(schema: string, table: TableDefinition, inserts: readonly Version<object>[], values: unknown[]): string {
+  const columns = physicalColumns(table);
+  const selected: string[] = [];
+  const arrays: string[] = [];
+  const addArray = (array: unknown[], type: string, cast: string): void => {
+    values.push(array);
+    arrays.push(`$${values.length}::${type}[]`);
+    selected.push(`i.c${selected.length}${cast}`);
+  };
+  columns.forEach((column, index) => {
+    const array = inserts.map(({ row }) => parameter(column, valueOf(table, row, column, index)));
+    // unnest would take an array of arrays apart completely: those travel as text.
+    if (column.type === 'text[]') addArray(array, 'text', '::text[]');
+    else addArray(array, sqlType(column.type), '');
+  });
+  if (isVersioned(table)) {
+    addArray(
+      inserts.map(({ from }) => from),
+      'bigint',
+      '',
+    );
+    addArray(
+      inserts.map(({ to }) => to),
+      'bigint',
+      '',
+    );
+  }
+  return (
+    `INSERT INTO ${quoted(schema)}.${quoted(table.name)} SELECT ${selected.join(', ')} ` +
+    `FROM unnest(${arrays.join(', ')}) AS i(${selected.map((_, i) => `c${i}`).join(', ')})`
+  );
+}
+
+function closePart(schema: string, table: TableDefinition, closes: readonly Version<object>[], values: unknown[]): string {
+  const keys = keyColumns(table);
+  const all = physicalColumns(table);
+  const arrays: string[] = [];
+  const addArray = (array: unknown[], type: string): void => {
+    values.push(array);
+    arrays.push(`$${values.length}::${type}[]`);
+  };
+  for (const key of keys) {
+    const index = all.findIndex(({ name }) => name === key.name);
+    addArray(
+      closes.map(({ row }) => valueOf(table, row, key, index)),
+      sqlType(key.type),
+    );
+  }
+  addArray(
+    closes.map(({ from }) => from),
+    'bigint',
+  );
+  addArray(
+    closes.map(({ to }) => to),
+    'bigint',
+  );
+  const conditions = keys.map(({ name }, i) => `t.${quoted(name)} = c.c${i}`);
+  return (
+    `UPDATE ${quoted(schema)}.${quoted(table.name)} t SET to_position = c.c${keys.length + 1} ` +
+    `FROM unnest(${arrays.join(', ')}) AS c(${arrays.map((_, i) => `c${i}`).join(', ')}) ` +
+    `WHERE ${conditions.join(' AND ')} AND t.from_position = c.c${keys.length}`
+  );
+}
+
+/** Value of a column; rungs of ladders keep theirs by place, not by name. */
+export function valueOf(table: TableDefinition, row: object, column: PhysicalColumn, index: number): unknown {
+  if (table.kind !== 'ladder') return (row as Record<string, unknown>)[column.name];
+  const rung = row as Rung;
+  if (index === 0) return rung.key;
+  return index === 1 ? rung.height : rung.sums[index - 2];
+}
+
+function parameter(column: PhysicalColumn, value: unknown): unknown {
+  if (value === null || value === undefined) return null;
+  switch (column.type) {
+    case 'jsonb':
+      return JSON.stringify(value);
+    case 'text[]':
+      return arrayLiteral(value as readonly string[]);
+    case 'timestamptz':
+      return (value as Date).toISOString();
+    default:
+      return value;
+  }
+}
+
+/** PostgreSQL's text form of an array of strings. */
+export function arrayLiteral(items: readonly string[]): string {
+  return `{${items.map((item) => `"${item.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`).join(',')}}`;
+}
