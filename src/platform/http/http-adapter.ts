@@ -1,0 +1,151 @@
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ANONYMOUS, type Authenticate } from './api-keys.js';
+import { KnownRoutes } from './known-routes.js';
+import { sendProblem } from './problem-filter.js';
+import { problemOf } from './problem-of.js';
+import { PROBLEM_CONTENT_TYPE, ProblemError, renderProblem } from './problem.js';
+import { setRequestContext } from './request-context.js';
+import { readTraceContext } from './trace-context.js';
+
+/** Commands are small; 1 MiB is far above the largest valid one. */
+export const JSON_BODY_LIMIT_BYTES = 1024 * 1024;
+/** Ids have at most 64 characters; percent-encoded each takes 3. */
+const MAX_PARAM_LENGTH = 200;
+/** A client that has not sent its whole request by then (slow loris). */
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_TIMEOUT_MS = 72_000;
+
+/** What a route can say about itself: in Nest with `@RouteConfig`, in Fastify with `config`. */
+export interface RouteSettings {
+  /** Needs no API key. */
+  public?: boolean;
+  /** Content types of its body; JSON where nothing is said. */
+  accepts?: readonly string[];
+  /** Bytes of its body; `JSON_BODY_LIMIT_BYTES` where nothing is said. */
+  bodyLimitBytes?: number;
+}
+
+export interface HttpOptions {
+  authenticate: Authenticate;
+  trustProxy: boolean;
+  /** 48 hex digits; random unless a test says otherwise. */
+  randomHex?: () => string;
+}
+
+/**
+ * Fastify as Nest's server, with what holds for every route: trace context, API keys, content types, body limits, and
+ * problems for what Fastify refuses on its own. Use with `NestFactory.create(module, adapter, { bodyParser: false })`
+ * and `ProblemFilter` as global filter with the same `routes`.
+ */
+export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapter; routes: KnownRoutes } {
+  const adapter = new FastifyAdapter({
+    bodyLimit: JSON_BODY_LIMIT_BYTES,
+    trustProxy: options.trustProxy,
+    // Idle keep-alive connections would hold up the end of the process.
+    forceCloseConnections: true,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    exposeHeadRoutes: false,
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      void sendProblem(request, reply, problemOf(error));
+    },
+    clientErrorHandler: answerClientError,
+  });
+  const fastify = adapter.getInstance<FastifyInstance>();
+  const routes = new KnownRoutes();
+  takeRouteSettings(fastify, routes);
+  openEveryRequest(fastify, options);
+  // Only what a route asks for: no route of ours takes text or bytes unless it says so.
+  fastify.removeContentTypeParser('text/plain');
+  fastify.addContentTypeParser(
+    ['text/plain', 'application/octet-stream'],
+    { parseAs: 'buffer' },
+    (_request, body, done) => {
+      done(null, body);
+    },
+  );
+  return { adapter, routes };
+}
+
+function takeRouteSettings(fastify: FastifyInstance, routes: KnownRoutes): void {
+  fastify.addHook('onRoute', (route) => {
+    routes.add(route.url, Array.isArray(route.method) ? route.method : [route.method]);
+    const settings = route.config as RouteSettings | undefined;
+    if (settings?.bodyLimitBytes !== undefined) route.bodyLimit = settings.bodyLimitBytes;
+  });
+}
+
+function openEveryRequest(fastify: FastifyInstance, options: HttpOptions): void {
+  const randomHex = options.randomHex ?? (() => randomBytes(24).toString('hex'));
+  fastify.addHook('onRequest', (request, reply, done) => {
+    const settings = (request.routeOptions.config ?? {}) as RouteSettings;
+    const trace = readTraceContext(request.headers.traceparent, randomHex);
+    const actor = options.authenticate(request.headers.authorization);
+    setRequestContext(request, { trace, actor: actor ?? ANONYMOUS });
+    if (actor === undefined && settings.public !== true) {
+      void sendProblem(
+        request,
+        reply,
+        new ProblemError('unauthorized', 'Send an API key: Authorization: Bearer <key>.'),
+      );
+      return;
+    }
+    const refused = refuseContentType(request, settings);
+    if (refused !== undefined) {
+      void sendProblem(request, reply, refused);
+      return;
+    }
+    done();
+  });
+}
+
+const JSON_ONLY: readonly string[] = ['application/json'];
+
+function refuseContentType(request: FastifyRequest, settings: RouteSettings): ProblemError | undefined {
+  const { headers } = request;
+  const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+  if (!hasBody || request.is404) return undefined;
+  const accepts = settings.accepts ?? JSON_ONLY;
+  const contentType = (headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
+  if (accepts.includes(contentType)) return undefined;
+  return new ProblemError('unsupported-media-type', `Send ${accepts.join(' or ')}.`, {
+    headers: { 'accept-post': accepts.join(', ') },
+  });
+}
+
+/** Bytes that are no HTTP request: there is no request object yet, so the answer is written by hand. */
+function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { problem, status } = ofClientError(error.code);
+  const body = JSON.stringify(renderProblem(problem, '', randomBytes(16).toString('hex')));
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: ${PROBLEM_CONTENT_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}
+
+function ofClientError(code: string | undefined): { problem: ProblemError; status: string } {
+  switch (code) {
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return {
+        status: '408 Request Timeout',
+        problem: new ProblemError('request-timeout', 'The request did not arrive in time.'),
+      };
+    case 'HPE_HEADER_OVERFLOW':
+      return {
+        status: '431 Request Header Fields Too Large',
+        problem: new ProblemError('headers-too-large', 'The headers are too large.'),
+      };
+    default:
+      return {
+        status: '400 Bad Request',
+        problem: new ProblemError('request-malformed', 'This is not an HTTP request.'),
+      };
+  }
+}

@@ -1,0 +1,31 @@
+/** Routes kept at most; an application has some dozens. */
+const MAX_ROUTES = 1_000;
+
+/**
+ * Which methods an address would answer to. Fastify knows only "not found"; RFC 9110 (15.5.6) wants 405 with `Allow` where
+ * the address exists with other methods.
+ */
+export class KnownRoutes {
+  readonly #routes: { segments: readonly string[]; methods: readonly string[] }[] = [];
+
+  /** `url` is Fastify's pattern: `/v1/wallets/:walletId/addresses`. */
+  add(url: string, methods: readonly string[]): void {
+    if (this.#routes.length < MAX_ROUTES) this.#routes.push({ segments: url.split('/'), methods });
+  }
+
+  /** Methods of all routes that match the path, sorted; empty where there is none. */
+  methodsAt(path: string): string[] {
+    const segments = path.split('/');
+    const methods = new Set<string>();
+    for (const route of this.#routes) {
+      if (matches(route.segments, segments)) for (const method of route.methods) methods.add(method);
+    }
+    return [...methods].sort();
+  }
+}
+
+function matches(pattern: readonly string[], path: readonly string[]): boolean {
+  // A catch-all is no address of its own: it would turn every 404 into a 405.
+  if (pattern.length !== path.length || pattern.includes('*')) return false;
+  return pattern.every((segment, index) => (segment.startsWith(':') ? path[index] !== '' : segment === path[index]));
+}

@@ -1,0 +1,32 @@
+import type { FastifyRequest } from 'fastify';
+import { type Actor, ANONYMOUS } from './api-keys.js';
+import type { TraceContext } from './trace-context.js';
+
+/** What the edge knows of a request beyond Fastify: kept on the request itself. */
+export interface RequestContext {
+  trace: TraceContext;
+  actor: Actor;
+}
+
+const CONTEXT = Symbol('tallystick.request-context');
+
+export function setRequestContext(request: FastifyRequest, context: RequestContext): void {
+  (request as unknown as Record<symbol, RequestContext>)[CONTEXT] = context;
+}
+
+/** The context of a request; requests that never came to the first hook (malformed URLs) have an empty one. */
+export function requestContext(request: FastifyRequest): RequestContext {
+  return (request as unknown as Record<symbol, RequestContext | undefined>)[CONTEXT] ?? NO_CONTEXT;
+}
+
+const NO_CONTEXT: RequestContext = {
+  trace: { traceId: '0'.repeat(32), traceparent: '' },
+  actor: ANONYMOUS,
+};
+
+/** The path of a request without its query, which may hold what should not be repeated. */
+export function pathOf(request: FastifyRequest): string {
+  const url = request.url;
+  const end = url.indexOf('?');
+  return end === -1 ? url : url.slice(0, end);
+}
