@@ -47,6 +47,7 @@ export interface FoundTransaction {
 }
 
 export interface ScannedBlock {
+  kind: 'scanned';
   header: BlockHeader;
   /** Bytes of the whole block. */
   size: number;
@@ -60,7 +61,8 @@ export interface ScannedBlock {
 }
 
 /** Why the bytes are not a valid block. A closed union; `detail` is for people. */
-export type BlockInvalid = {
+export interface BlockInvalid {
+  kind: 'invalid';
   reason:
     | 'truncated'
     | 'trailing-bytes'
@@ -70,13 +72,15 @@ export type BlockInvalid = {
     | 'merkle-root'
     /** Equal neighbours in the Merkle tree: the same root for two different blocks (CVE-2012-2459). */
     | 'duplicate-transactions'
+    /** A watched coin is spent twice in this block. */
+    | 'double-spend'
     | 'witness-commitment'
     | 'coinbase-missing'
     | 'malformed-transaction';
   detail: string;
-};
+}
 
-/** Outpoints to look for. `add` of an outpoint that is there is an error of the caller. */
+/** Outpoints to look for. `add` of an outpoint that is there, and `delete` of one that is not, are errors of the caller. */
 export interface OutpointSet {
   readonly size: number;
   add(txid: string, vout: number): void;
@@ -89,7 +93,10 @@ export interface OutpointSet {
 /** Scripts to look for: at least a million in at most 100 MiB. */
 export interface ScriptSet {
   readonly size: number;
-  /** Adds a script with a number that says whose it is (below 2^32). The first one stays: returns false if it was there. */
+  /**
+   * Adds a script, of at most 10,000 bytes (longer ones cannot be spent), with a number that says whose it is (below 2^32).
+   * The first one stays: returns false if it was there.
+   */
   add(script: Uint8Array, owner: number): boolean;
   /** The owner of the script at these bytes, or -1. */
   ownerOf(bytes: Uint8Array, offset: number, length: number): number;
