@@ -4,9 +4,18 @@ import type { RecordedEvent } from '../eventstore/event-store.js';
 export interface Outbox {
   /** Position of the last event, 0n for an empty ledger. */
   head(): Promise<bigint>;
-  /** Events after `afterPosition`, in order, at most `limit`; asserts that they are contiguous. */
+  /**
+   * Events after `afterPosition`, in order, at most `limit`, fewer where they are large: only an empty answer means the end.
+   * Asserts that they are contiguous.
+   *
+   * @throws FatalError where `afterPosition` is above the head
+   */
   read(afterPosition: bigint, limit: number): Promise<RecordedEvent[]>;
-  /** Position of the last event recorded at or before `time`, 0n if none. */
+  /**
+   * Position of the last event recorded at or before `time`, 0n if none. Final: no event will be recorded at or before it.
+   *
+   * @throws FatalError for a time more than two seconds ahead of the database's clock
+   */
   positionAt(time: Date): Promise<bigint>;
 }
 
