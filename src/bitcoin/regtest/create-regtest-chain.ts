@@ -1,4 +1,5 @@
 import { MAX_MONEY_SATS } from '../../domain/primitives.js';
+import { invariant } from '../../platform/assert.js';
 import { scriptOfAddress } from './address-script.js';
 import { parseBlock } from './block.js';
 import { createCallQueue, nextTurn } from './call-queue.js';
@@ -64,8 +65,11 @@ export function createRegtestChain(parts: ChainParts): RegtestChain {
       const unconfirmed = mempool.get(txid);
       if (unconfirmed) return { raw: unconfirmed.raw, blockHash: undefined };
       const entry = state.entry(state.blockOf(txid) ?? '');
-      const found = entry && engine.load(entry).transactions.find((transaction) => transaction.txid === txid);
-      return found && entry && { raw: found.tx.toBuffer(), blockHash: entry.hash };
+      if (!entry?.place) return undefined;
+      const block = parseBlock(await blockFile.read(entry.place));
+      invariant(!isChainRejection(block), 'a block reads as it was written');
+      const found = block.transactions.find((transaction) => transaction.txid === txid);
+      return found && { raw: found.tx.toBuffer(), blockHash: entry.hash };
     },
     estimateSatsPerVbyte: () => MIN_RELAY_SATS_PER_VBYTE,
     mine: (request) => change(() => mine(parts, request)),

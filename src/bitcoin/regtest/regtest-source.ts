@@ -8,9 +8,8 @@ export function createRegtestSource(chain: RegtestChain): BlockSource {
   const stops = new Set<() => void>();
   return {
     name: 'builtin',
-    async check() {
-      // It is regtest by construction, and never pruned.
-    },
+    // It is regtest by construction, and never pruned.
+    check: () => Promise.resolve(),
     tip: () => Promise.resolve(chain.tip()),
     hashAt: (height) => Promise.resolve(chain.hashAt(height)),
     headers: (hashes) => Promise.resolve(hashes.map((hash) => chain.header(hash))),
@@ -23,9 +22,10 @@ export function createRegtestSource(chain: RegtestChain): BlockSource {
         stop();
       };
     },
-    async close() {
+    close() {
       for (const stop of stops) stop();
       stops.clear();
+      return Promise.resolve();
     },
   };
 }

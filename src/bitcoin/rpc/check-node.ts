@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { SourceError } from '../block-source.js';
 import type { NetworkName } from '../network.js';
+import type { AskNode } from './ask-node.js';
 import { CHAIN_NAMES, GENESIS_HASHES } from './genesis-hashes.js';
 import type { BatchResult } from './rpc-client.js';
 import { RPC_INVALID_PARAMETER, RPC_MISC_ERROR, RpcError } from './rpc-error.js';
-import type { AskNode } from './rpc-source.js';
 
 export interface CheckOptions {
   network: NetworkName;

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import { SourceError } from '../block-source.js';
+import type { AskNode } from './ask-node.js';
 import { RPC_INVALID_ADDRESS_OR_KEY, RPC_MISC_ERROR, RpcError } from './rpc-error.js';
 import { BLOCK_BATCH_BYTES, FIRST_BATCH_BLOCKS, MAX_BLOCKS_PER_BATCH } from './rpc-limits.js';
-import type { AskNode } from './rpc-source.js';
 
 export const HEADER_BYTES = 80;
 const HEX = /^([0-9a-f]{2})*$/;

@@ -4,7 +4,8 @@ import { SourceError, type BlockSource } from '../block-source.js';
 import { createBlockFetcher, headerHash } from './fetch-blocks.js';
 import { GENESIS_HASHES } from './genesis-hashes.js';
 import { RpcError } from './rpc-error.js';
-import { createRpcSource, type AskNode, type RpcSourceOptions } from './rpc-source.js';
+import type { AskNode } from './ask-node.js';
+import { createRpcSource, type RpcSourceOptions } from './rpc-source.js';
 import { SOURCE_METHODS } from './rpc-methods.js';
 import type { Timers } from './timers.js';
 
@@ -206,9 +207,9 @@ describe('batches of blocks', () => {
   it('are few at first, and then as many as their size allows', async () => {
     const sizes: number[] = [];
     const bytes = block(7, 100_000);
-    const ask: AskNode = async (calls) => {
+    const ask: AskNode = (calls) => {
       sizes.push(calls.length);
-      return calls.map(() => ({ result: bytes.toString('hex') }));
+      return Promise.resolve(calls.map(() => ({ result: bytes.toString('hex') })));
     };
     const hash = headerHash(bytes);
     await createBlockFetcher(ask)(Array.from({ length: 100 }, () => hash));
@@ -217,7 +218,8 @@ describe('batches of blocks', () => {
   });
 
   it('keep the refusal of one block apart from the others', async () => {
-    const ask: AskNode = async (calls) => calls.map(({ method }) => new RpcError(method, -32601, 'Method not found'));
+    const ask: AskNode = (calls) =>
+      Promise.resolve(calls.map(({ method }) => new RpcError(method, -32601, 'Method not found')));
     await expect(createBlockFetcher(ask)(['ab'.repeat(32)])).rejects.toBeInstanceOf(RpcError);
   });
 });

@@ -1,6 +1,7 @@
 import { invariant } from '../../platform/assert.js';
 import { SourceError, type BlockSource } from '../block-source.js';
 import type { NetworkName } from '../network.js';
+import type { AskNode } from './ask-node.js';
 import { checkNode, isOutOfRange } from './check-node.js';
 import { bytesOfHex, createBlockFetcher, headerHash, HEADER_BYTES } from './fetch-blocks.js';
 import { createRpcClient, type BatchResult, type RpcClientOptions } from './rpc-client.js';
@@ -18,11 +19,6 @@ export interface RpcSourceOptions extends RpcClientOptions {
   firstNeededHeight?: () => number;
   pollIntervalMs?: number;
 }
-
-/** Asks the node several things at once. Throws where nothing of use came back; the RpcError of one call stands in its place. */
-export type AskNode = (
-  calls: readonly { method: SourceMethod; params?: readonly unknown[] }[],
-) => Promise<(BatchResult | RpcError)[]>;
 
 /** Bitcoin Core or btcd as a source of blocks. It calls the methods of `SOURCE_METHODS` and no others. */
 export function createRpcSource(options: RpcSourceOptions): BlockSource {
@@ -60,9 +56,10 @@ export function createRpcSource(options: RpcSourceOptions): BlockSource {
     headers: (hashes) => translated(client.node, () => readHeaders(ask, hashes, client.node)),
     blocks: (hashes) => translated(client.node, () => fetchBlocks(hashes)),
     onWake: (callback) => poller.onWake(callback),
-    async close() {
+    close() {
       poller.stop();
       client.close();
+      return Promise.resolve();
     },
   };
 }
