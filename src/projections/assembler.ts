@@ -79,7 +79,8 @@ export class Assembler {
           `block ${hash} is disconnected at position ${event.position} and is not the tip`,
         );
         block =
-          this.#blocks.get(BigInt(connectedRevision)) ?? (await this.#readBack(event.stream, BigInt(connectedRevision)));
+          this.#blocks.get(BigInt(connectedRevision)) ??
+          (await this.#readBack(event.stream, BigInt(connectedRevision)));
         invariant(block.hash === hash, `revision ${connectedRevision} of ${event.stream} did not connect ${hash}`);
         this.#tip = { height: height - 1, hash: prevHash };
         break;

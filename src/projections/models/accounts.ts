@@ -1,7 +1,16 @@
 import { bookHeight, defineProjection } from '../projection.js';
 import type { AssembledBlock, DepositPolicy, Handles, ProjectedEvent } from '../projection.js';
 import { appendTable, ladderTable } from '../tables/table-definition.js';
-import { addTo, leastHeight, loadSchedule, policyOf, reschedule, scheduleBlock, scheduleTable, unscheduleBlock } from './maturity.js';
+import {
+  addTo,
+  leastHeight,
+  loadSchedule,
+  policyOf,
+  reschedule,
+  scheduleBlock,
+  scheduleTable,
+  unscheduleBlock,
+} from './maturity.js';
 import type { Amounts, Incoming, Need } from './maturity.js';
 
 export interface AccountRow {
@@ -161,7 +170,12 @@ function mature({ chain }: AccountTables, height: number, amounts: Amounts): voi
  * One entry per deposit, in block order. The ladder has the whole block already, so balances are told from the end of the block
  * backwards: after the last deposit the account has what the ladder says.
  */
-function addDepositEntries(event: ProjectedEvent, block: AssembledBlock, handles: AccountTables, reversed: boolean): void {
+function addDepositEntries(
+  event: ProjectedEvent,
+  block: AssembledBlock,
+  handles: AccountTables,
+  reversed: boolean,
+): void {
   const deposits = block.found.received.filter(({ accountId }) => accountId !== null);
   const later: Amounts = new Map();
   const counts = new Map<string, number>();

@@ -113,12 +113,7 @@ export function reschedule(schedule: RowTable<ScheduleRow>, tipHeight: number, n
   return move(schedule, schedule.fromGroup(tipHeight + 1), tipHeight, need);
 }
 
-function move(
-  schedule: RowTable<ScheduleRow>,
-  rows: readonly ScheduleRow[],
-  tipHeight: number,
-  need: Need,
-): Amounts {
+function move(schedule: RowTable<ScheduleRow>, rows: readonly ScheduleRow[], tipHeight: number, need: Need): Amounts {
   const matured: Amounts = new Map();
   for (const row of rows) {
     const due = Math.max(tipHeight, row.origin_height + need(row.coinbase) - 1);

@@ -1,7 +1,15 @@
 import { bookHeight, defineProjection } from '../projection.js';
 import type { AssembledBlock, DepositPolicy, Handles, ProjectedEvent } from '../projection.js';
 import { appendTable, ladderTable, rowTable } from '../tables/table-definition.js';
-import { leastHeight, loadSchedule, policyOf, reschedule, scheduleBlock, scheduleTable, unscheduleBlock } from './maturity.js';
+import {
+  leastHeight,
+  loadSchedule,
+  policyOf,
+  reschedule,
+  scheduleBlock,
+  scheduleTable,
+  unscheduleBlock,
+} from './maturity.js';
 import type { Amounts, Incoming, Need } from './maturity.js';
 
 export interface WalletRow {

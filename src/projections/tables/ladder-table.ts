@@ -41,13 +41,7 @@ export class LadderTable {
   readonly #ladders = new Map<string, Ladder>();
   readonly #cache = new LRUCache<string, Ladder>({ max: CACHED_LADDERS });
 
-  constructor(
-    name: string,
-    width: number,
-    clock: Clock,
-    sink: VersionSink<Rung>,
-    loader: LadderLoader | undefined,
-  ) {
+  constructor(name: string, width: number, clock: Clock, sink: VersionSink<Rung>, loader: LadderLoader | undefined) {
     this.#name = name;
     this.#zeros = new Array<bigint>(width).fill(0n);
     this.#clock = clock;

@@ -36,12 +36,7 @@ export class RowTable<R extends object> {
   readonly #loadedGroups = new Set<unknown>();
   #loadedFromGroup = Infinity;
 
-  constructor(
-    definition: RowTableDefinition<R>,
-    clock: Clock,
-    sink: VersionSink<R>,
-    loader: RowLoader<R> | undefined,
-  ) {
+  constructor(definition: RowTableDefinition<R>, clock: Clock, sink: VersionSink<R>, loader: RowLoader<R> | undefined) {
     this.#definition = definition;
     this.#clock = clock;
     this.#sink = sink;

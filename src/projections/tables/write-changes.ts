@@ -35,7 +35,12 @@ export function writeStatement(
   return { text: `${text}SELECT ${finish.expression} AS finished`, values };
 }
 
-function insertPart(schema: string, table: TableDefinition, inserts: readonly Version<object>[], values: unknown[]): string {
+function insertPart(
+  schema: string,
+  table: TableDefinition,
+  inserts: readonly Version<object>[],
+  values: unknown[],
+): string {
   const columns = physicalColumns(table);
   const selected: string[] = [];
   const arrays: string[] = [];
@@ -68,7 +73,12 @@ function insertPart(schema: string, table: TableDefinition, inserts: readonly Ve
   );
 }
 
-function closePart(schema: string, table: TableDefinition, closes: readonly Version<object>[], values: unknown[]): string {
+function closePart(
+  schema: string,
+  table: TableDefinition,
+  closes: readonly Version<object>[],
+  values: unknown[],
+): string {
   const keys = keyColumns(table);
   const all = physicalColumns(table);
   const arrays: string[] = [];

@@ -46,6 +46,5 @@ DO $$
 BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'tallystick_app') THEN
     GRANT SELECT, INSERT, UPDATE, DELETE ON projection_checkpoint TO tallystick_app;
-    EXECUTE format('GRANT CREATE ON DATABASE %I TO tallystick_app', current_database());
   END IF;
 END $$;

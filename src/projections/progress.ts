@@ -1,0 +1,149 @@
+import { readCheckpoints } from './checkpoint.js';
+import type { Queryable } from './log-reader.js';
+
+/** How often the checkpoint table is asked while somebody waits and the runner is in another process. */
+const WAIT_POLL_MS = 10;
+
+/** How often it is asked for listeners alone. */
+const LISTEN_POLL_MS = 250;
+
+export interface Progress {
+  /**
+   * Waits until all of `names` (default: every projection) have reached `position`.
+   * @returns the lowest position that they have reached, below `position` if the time was up
+   */
+  waitFor(position: bigint, names: readonly string[] | undefined, timeoutMs: number): Promise<bigint>;
+  /** Lowest position that `names` have reached, as far as this process knows; 0n where one is not there or being rebuilt. */
+  reached(names?: readonly string[]): bigint;
+  /** As `reached`, asked of the database. */
+  refresh(): Promise<void>;
+  /** Calls back after positions moved, once for many moves. Returns the way to stop it. */
+  onAdvanced(listener: (position: bigint) => void): () => void;
+  close(): void;
+}
+
+interface Waiter {
+  position: bigint;
+  names: readonly string[] | undefined;
+  finish: () => void;
+}
+
+/** Keeps what is known of the checkpoints: told by the runner in this process, or asked of the database while anybody waits. */
+export class ProgressTracker implements Progress {
+  readonly #database: Queryable;
+  readonly #ledger: string;
+  readonly #names: readonly string[];
+  readonly #positions = new Map<string, bigint>();
+  readonly #waiters = new Set<Waiter>();
+  readonly #listeners = new Set<(position: bigint) => void>();
+  #told = false;
+  #announcing = false;
+  #poll: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(database: Queryable, ledger: string, names: readonly string[]) {
+    this.#database = database;
+    this.#ledger = ledger;
+    this.#names = names;
+  }
+
+  /** From the runner in this process: it alone moves checkpoints while it leads. */
+  tell(names: readonly string[], position: bigint): void {
+    this.#told = true;
+    for (const name of names) this.#positions.set(name, position);
+    this.#moved();
+  }
+
+  /** The runner in this process leads no more: another one may. */
+  leadLost(): void {
+    this.#told = false;
+    this.#schedulePoll();
+  }
+
+  /** These are not to be waited for: they stand still, or their tables are of another version. */
+  forget(names: readonly string[]): void {
+    for (const name of names) this.#positions.delete(name);
+  }
+
+  reached(names: readonly string[] = this.#names): bigint {
+    let lowest: bigint | undefined;
+    for (const name of names) {
+      const position = this.#positions.get(name) ?? 0n;
+      if (lowest === undefined || position < lowest) lowest = position;
+    }
+    return lowest ?? 0n;
+  }
+
+  async refresh(): Promise<void> {
+    const checkpoints = await readCheckpoints(this.#database, this.#ledger);
+    for (const name of this.#names) {
+      const checkpoint = checkpoints.get(name);
+      const known = checkpoint !== undefined && checkpoint.state !== 'rebuilding';
+      if (known) this.#positions.set(name, checkpoint.position);
+      else this.#positions.delete(name);
+    }
+    this.#moved();
+  }
+
+  async waitFor(position: bigint, names: readonly string[] | undefined, timeoutMs: number): Promise<bigint> {
+    if (this.reached(names) >= position || this.#closed) return this.reached(names);
+    await new Promise<void>((resolve) => {
+      const waiter: Waiter = {
+        position,
+        names,
+        finish: () => {
+          clearTimeout(timer);
+          this.#waiters.delete(waiter);
+          resolve();
+        },
+      };
+      const timer = setTimeout(waiter.finish, timeoutMs);
+      this.#waiters.add(waiter);
+      this.#schedulePoll();
+    });
+    return this.reached(names);
+  }
+
+  onAdvanced(listener: (position: bigint) => void): () => void {
+    this.#listeners.add(listener);
+    this.#schedulePoll();
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#poll);
+    for (const waiter of [...this.#waiters]) waiter.finish();
+    this.#listeners.clear();
+  }
+
+  #moved(): void {
+    for (const waiter of [...this.#waiters]) {
+      if (this.reached(waiter.names) >= waiter.position) waiter.finish();
+    }
+    if (this.#announcing || this.#listeners.size === 0) return;
+    this.#announcing = true;
+    setImmediate(() => {
+      this.#announcing = false;
+      for (const listener of [...this.#listeners]) listener(this.reached());
+    });
+  }
+
+  /** While nobody in this process tells, ask: often for who waits, seldom for who listens. */
+  #schedulePoll(): void {
+    if (this.#told || this.#closed || (this.#waiters.size === 0 && this.#listeners.size === 0)) return;
+    clearTimeout(this.#poll);
+    this.#poll = setTimeout(
+      () => {
+        // A failed poll is no answer; the waiter's own time limit says so.
+        void this.refresh()
+          .catch(() => undefined)
+          .finally(() => {
+            this.#schedulePoll();
+          });
+      },
+      this.#waiters.size > 0 ? WAIT_POLL_MS : LISTEN_POLL_MS,
+    );
+    this.#poll.unref();
+  }
+}
