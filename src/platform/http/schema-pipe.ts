@@ -13,7 +13,8 @@ export class SchemaPipe implements PipeTransform {
   transform(value: unknown, metadata: ArgumentMetadata): unknown {
     const schema = metadata.schema as z.ZodType | undefined;
     if (schema === undefined) return value;
-    const result = schema.safeParse(value);
+    // No body at all is an empty one: then each field that is missing can be named.
+    const result = schema.safeParse(value === undefined && metadata.type === 'body' ? {} : value);
     if (result.success) return result.data;
     const base = metadata.type === 'body' || metadata.data === undefined ? [] : [metadata.data];
     throw new ProblemError('validation-failed', 'Something in the request is not as it should be; see errors.', {

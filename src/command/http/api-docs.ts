@@ -1,0 +1,111 @@
+import { applyDecorators } from '@nestjs/common';
+import { ApiHeader, ApiOperation, ApiResponse } from '@nestjs/swagger';
+import type { z } from 'zod';
+import { PROBLEM_CODES, type ProblemCode } from '../../platform/http/problem-codes.js';
+
+/** What can happen to every request that has a body. */
+const OF_EVERY_REQUEST: readonly ProblemCode[] = [
+  'request-malformed',
+  'json-malformed',
+  'validation-failed',
+  'unauthorized',
+  'body-too-large',
+  'unsupported-media-type',
+  'headers-too-large',
+  'internal-error',
+  'unavailable',
+  'busy',
+];
+const OF_EVERY_COMMAND: readonly ProblemCode[] = [
+  'idempotency-key-missing',
+  'idempotency-key-invalid',
+  'idempotency-key-in-use',
+  'idempotency-key-reused',
+];
+
+export interface EndpointDocs {
+  summary: string;
+  description?: string;
+  success: { status: number; description: string; schema: z.ZodType };
+  problems: readonly ProblemCode[];
+}
+
+const POSITION_RESPONSE_HEADER = {
+  'Ledger-Position': { description: "Position of the command's last event", schema: { type: 'string' as const } },
+};
+const REPLAYED_RESPONSE_HEADER = {
+  'Idempotency-Replayed': {
+    description: 'Present and `true` where this is the outcome of an earlier request with the same key',
+    schema: { type: 'string' as const, enum: ['true'] },
+  },
+};
+
+/** Documents a command endpoint: every answer that it can give. */
+export function ApiCommand(docs: EndpointDocs): MethodDecorator {
+  return applyDecorators(
+    ApiOperation({
+      summary: docs.summary,
+      ...(docs.description === undefined ? {} : { description: docs.description }),
+    }),
+    ApiHeader({
+      name: 'Idempotency-Key',
+      required: true,
+      description: 'Of your own making, 1 to 255 printable ASCII characters, bare or quoted (RFC 8941). Kept for good.',
+      schema: { type: 'string', minLength: 1 },
+    }),
+    ApiResponse({
+      status: docs.success.status,
+      description: docs.success.description,
+      standardSchema: docs.success.schema,
+      headers: { ...POSITION_RESPONSE_HEADER, ...REPLAYED_RESPONSE_HEADER },
+    }),
+    ...problemResponses([...OF_EVERY_REQUEST, ...OF_EVERY_COMMAND, ...docs.problems], REPLAYED_RESPONSE_HEADER),
+  );
+}
+
+/** Documents an endpoint that is no command: no idempotency key. */
+export function ApiEndpoint(docs: EndpointDocs & { hasPosition: boolean }): MethodDecorator {
+  return applyDecorators(
+    ApiOperation({
+      summary: docs.summary,
+      ...(docs.description === undefined ? {} : { description: docs.description }),
+    }),
+    ApiResponse({
+      status: docs.success.status,
+      description: docs.success.description,
+      standardSchema: docs.success.schema,
+      ...(docs.hasPosition ? { headers: POSITION_RESPONSE_HEADER } : {}),
+    }),
+    ...problemResponses([...OF_EVERY_REQUEST, ...docs.problems], {}),
+  );
+}
+
+function problemResponses(
+  codes: readonly ProblemCode[],
+  headers: typeof REPLAYED_RESPONSE_HEADER | object,
+): MethodDecorator[] {
+  const byStatus = new Map<number, ProblemCode[]>();
+  for (const code of new Set(codes)) {
+    const { status } = PROBLEM_CODES[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return [...byStatus].map(([status, ofStatus]) =>
+    ApiResponse({
+      status,
+      description: ofStatus.map((code) => `\`${code}\`: ${PROBLEM_CODES[code].title}`).join('. '),
+      content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+      headers: {
+        ...(status === 409 || status === 422 || status === 404 ? headers : {}),
+        ...(status === 503
+          ? {
+              'Retry-After': {
+                description: 'Seconds to wait before trying again',
+                schema: { type: 'integer' as const },
+              },
+            }
+          : {}),
+        ...(status === 401 ? { 'WWW-Authenticate': { schema: { type: 'string' as const } } } : {}),
+      },
+    }),
+  );
+}

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+
+/** Bytes of an account's metadata as JSON: room for references and names, not for documents. */
+export const MAX_METADATA_BYTES = 16 * 1024;
+/** Levels of nesting: no reader of the log should need a stack for it. */
+const MAX_DEPTH = 8;
+
+/**
+ * An object of any JSON that comes back exactly as it was given. What the database or a later reader could not give back is
+ * refused: the NUL character and halves of surrogate pairs (PostgreSQL's jsonb takes neither), and whole numbers beyond
+ * 2^53, which a parser has already changed when we see them.
+ */
+export const jsonObjectSchema = z
+  .record(z.string(), z.unknown())
+  .superRefine((value, context) => {
+    const problem = problemOf(value, 1);
+    if (problem !== undefined) context.addIssue({ code: 'custom', path: problem.path, message: problem.message });
+    else if (Buffer.byteLength(JSON.stringify(value)) > MAX_METADATA_BYTES) {
+      context.addIssue({ code: 'custom', message: `must be at most ${MAX_METADATA_BYTES} bytes as JSON` });
+    }
+  })
+  .meta({ description: 'Anything of your own, given back as it is', type: 'object', additionalProperties: true });
+
+interface Problem {
+  path: PropertyKey[];
+  message: string;
+}
+
+function problemOf(value: unknown, depth: number): Problem | undefined {
+  if (typeof value === 'string') return problemOfText(value);
+  if (typeof value === 'number') {
+    return Number.isInteger(value) && !Number.isSafeInteger(value)
+      ? { path: [], message: 'must not be a whole number beyond 2^53: send it as a string' }
+      : undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (depth > MAX_DEPTH) return { path: [], message: `must not be nested deeper than ${MAX_DEPTH} levels` };
+  for (const [name, member] of Object.entries(value)) {
+    const problem = problemOfText(name) ?? problemOf(member, depth + 1);
+    if (problem !== undefined)
+      return { path: [Array.isArray(value) ? Number(name) : name, ...problem.path], message: problem.message };
+  }
+  return undefined;
+}
+
+function problemOfText(text: string): Problem | undefined {
+  if (text.includes('\u0000')) return { path: [], message: 'must not hold the character U+0000' };
+  if (/\p{Surrogate}/u.test(text)) return { path: [], message: 'must be well-formed Unicode' };
+  return undefined;
+}

@@ -1,0 +1,54 @@
+import { ProblemError } from '../platform/http/problem.js';
+import { Gatherer } from './gatherer.js';
+import type { CommandLog, CommandReads } from './ports.js';
+
+/** As long as a read with `Ledger-Min-Position` waits. */
+export const HEAD_WAIT_MS = 2_000;
+/** Keys per query: beyond some hundred a query takes longer without serving more. */
+const MAX_BATCH = 500;
+/** Queries of one kind at once: one runs, the next gathers, and a slow one does not hold up all. */
+const MAX_RUNNING = 2;
+
+/** The read side as handlers use it: single questions, gathered into queries. */
+export class ReadsAtHead {
+  readonly #credits: Gatherer<string, bigint>;
+  readonly #events: Gatherer<string, true>;
+
+  constructor(
+    readonly models: CommandReads,
+    readonly log: CommandLog,
+  ) {
+    this.#credits = new Gatherer({
+      load: (accountIds) => models.credits(accountIds),
+      maxBatch: MAX_BATCH,
+      maxRunning: MAX_RUNNING,
+    });
+    this.#events = new Gatherer({
+      load: async (ids) => new Map([...(await log.existingEvents(ids))].map((id) => [id, true])),
+      maxBatch: MAX_BATCH,
+      maxRunning: MAX_RUNNING,
+    });
+  }
+
+  async creditsSats(accountId: string): Promise<bigint> {
+    return (await this.#credits.get(accountId)) ?? 0n;
+  }
+
+  async eventExists(id: string): Promise<boolean> {
+    return (await this.#events.get(id)) ?? false;
+  }
+
+  /**
+   * Waits until the read models know everything that was in the ledger when this was called.
+   *
+   * @throws ProblemError `ledger-behind` when they cannot reach it in time: there is no answer then, not even "no"
+   */
+  async catchUp(): Promise<void> {
+    const head = await this.log.head();
+    const reached = await this.models.waitFor(head, HEAD_WAIT_MS);
+    if (reached >= head) return;
+    throw new ProblemError('ledger-behind', `The read models are at position ${reached}, the ledger is at ${head}.`, {
+      extensions: { position: reached.toString() },
+    });
+  }
+}

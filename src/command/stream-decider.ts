@@ -1,0 +1,175 @@
+import { LRUCache } from 'lru-cache';
+import type { DomainEvent } from '../domain/events/event-types.js';
+import { isRejection, type Rejection } from '../domain/rejection.js';
+import type { AppendRequest, AppendResult, EventStore, NewEvent, StoredOutcome } from '../eventstore/event-store.js';
+import { BusyError, RetryableError } from '../platform/errors.js';
+import { invariant } from '../platform/assert.js';
+import { StreamCell, type Evolution, type Versioned } from './stream-cell.js';
+
+/** Streams kept in memory: some hundred bytes each, so about 50 MB. */
+const MAX_CELLS = 100_000;
+/** Tries to get a decision in. Each follows a change of the stream by somebody else: so many in a row mean a crowd. */
+const MAX_ATTEMPTS = 30;
+/** From this attempt on, a decision waits until nothing else of this process is under way on its stream. */
+const ALONE_FROM_ATTEMPT = 4;
+/** Tries where the store did not answer; `retryDelayMs` doubles from one to the next. */
+const MAX_STORE_FAILURES = 4;
+const RETRY_DELAY_MS = 25;
+
+export interface Decision<D> {
+  events: readonly DomainEvent[];
+  /** What belongs to the decision beyond its events. */
+  detail: D;
+}
+
+export interface DecideRequest<S, F, D> {
+  stream: string;
+  /** Looks up what the decision needs beside the stream; anew for each attempt (1, 2, 3 …). */
+  prepare: (known: { newest: S; committed: S }, attempt: number) => Promise<F>;
+  /** Pure and synchronous. `again`: the facts do not reach far enough, look them up once more. */
+  decide: (state: S, facts: F) => Decision<D> | Rejection | 'again';
+  /** The events ready for the store, and the idempotency record. */
+  toAppend: (decision: Decision<D>) => { events: readonly NewEvent[]; idempotency: AppendRequest['idempotency'] };
+}
+
+export type DecideResult<D> =
+  | { kind: 'appended'; position: bigint; detail: D }
+  | { kind: 'rejected'; rejection: Rejection }
+  /** `uncertain`: an earlier try of this very call may have done it. */
+  | { kind: 'key-used'; stored: StoredOutcome; uncertain: boolean };
+
+export interface StreamDeciderOptions<S> {
+  store: EventStore;
+  evolution: Evolution<S>;
+  sleep: (ms: number) => Promise<void>;
+}
+
+/**
+ * Decides on streams of one kind. A decision is made on the newest state, tentative or not, and its append is submitted in the
+ * same turn with the revision that this state has: appends of a hot stream go into one batch, one upon the other, and nobody
+ * waits for the commit of the one before. When an append fails, those built on it fail as well, and all are decided again
+ * on what is really there.
+ */
+export class StreamDecider<S> {
+  readonly #cells: LRUCache<string, StreamCell<S>>;
+
+  constructor(private readonly options: StreamDeciderOptions<S>) {
+    this.#cells = new LRUCache({ max: MAX_CELLS });
+  }
+
+  /**
+   * @throws BusyError when the stream changed under every attempt, or the store's queue is full: nothing was written
+   * @throws RetryableError when the store did not answer: the outcome is not known, the same key may be sent again
+   */
+  async run<F, D>(request: DecideRequest<S, F, D>): Promise<DecideResult<D>> {
+    let failures = 0;
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      const cell = this.#cell(request.stream);
+      try {
+        const result = await this.#attempt(cell, request, attempt);
+        if (result === undefined) continue;
+        return result.kind === 'key-used' ? { ...result, uncertain: failures > 0 } : result;
+      } catch (error) {
+        if (!(error instanceof RetryableError) || error instanceof BusyError) throw error;
+        failures += 1;
+        if (failures >= MAX_STORE_FAILURES) throw error;
+        await this.options.sleep(RETRY_DELAY_MS * 2 ** failures);
+      }
+    }
+    throw new BusyError(`stream ${request.stream} changes all the time`, 1);
+  }
+
+  async #attempt<F, D>(
+    cell: StreamCell<S>,
+    request: DecideRequest<S, F, D>,
+    attempt: number,
+  ): Promise<Exclude<DecideResult<D>, { kind: 'key-used' }> | { kind: 'key-used'; stored: StoredOutcome } | undefined> {
+    if (attempt >= ALONE_FROM_ATTEMPT) await cell.settled();
+    const newest = await cell.ready();
+    const facts = await request.prepare({ newest: newest.state, committed: cell.committed.state }, attempt);
+    // From `current` to the append nothing is awaited: nobody else decides in between.
+    while (cell.current === undefined) await cell.ready();
+    const version = cell.current;
+    const decision = request.decide(version.state, facts);
+    if (decision === 'again') return undefined;
+    if (isRejection(decision)) return await this.#rejected(cell, version, request, facts, decision);
+    return await this.#append(cell, version, request, decision);
+  }
+
+  async #append<F, D>(
+    cell: StreamCell<S>,
+    version: Versioned<S>,
+    request: DecideRequest<S, F, D>,
+    decision: Decision<D>,
+  ): Promise<
+    { kind: 'appended'; position: bigint; detail: D } | { kind: 'key-used'; stored: StoredOutcome } | undefined
+  > {
+    invariant(cell.current === version, 'a decision is appended in the turn that made it');
+    const { events, idempotency } = request.toAppend(decision);
+    const appending = this.options.store.append({
+      stream: request.stream,
+      expectedRevision: version.revision,
+      events,
+      ...(idempotency === undefined ? {} : { idempotency }),
+    });
+    const advance = cell.advance(decision.events);
+    cell.track(appending);
+    let result: AppendResult;
+    try {
+      result = await appending;
+    } catch (error) {
+      cell.fail(advance.generation);
+      throw error;
+    }
+    switch (result.kind) {
+      case 'appended':
+        cell.confirm(advance);
+        invariant(result.position !== null, 'an append of events has a position');
+        return { kind: 'appended', position: result.position, detail: decision.detail };
+      case 'wrong-expected-revision':
+        cell.fail(advance.generation);
+        return undefined;
+      case 'key-used':
+        cell.fail(advance.generation);
+        return result;
+    }
+  }
+
+  /**
+   * A refusal is final only where it holds for what is committed: the appends that it was built on may fail, and another
+   * process may have written. So the stream is read on, and what is there is asked once more.
+   */
+  async #rejected<F, D>(
+    cell: StreamCell<S>,
+    version: Versioned<S>,
+    request: DecideRequest<S, F, D>,
+    facts: F,
+    rejection: Rejection,
+  ): Promise<{ kind: 'rejected'; rejection: Rejection } | undefined> {
+    if (cell.hasPending) {
+      const onCommitted = request.decide(cell.committed.state, facts);
+      // What leaves an account only grows: if it does not suffice without the appends under way, it does not with them.
+      if (onCommitted === 'again' || !isRejection(onCommitted)) {
+        await cell.settled();
+        return undefined;
+      }
+      return { kind: 'rejected', rejection: onCommitted };
+    }
+    const events = await this.options.store.readStream(
+      cell.stream,
+      version.revision === 'no-stream' ? 0n : version.revision + 1n,
+      1,
+    );
+    if (events.length === 0) return { kind: 'rejected', rejection };
+    cell.invalidate();
+    return undefined;
+  }
+
+  #cell(stream: string): StreamCell<S> {
+    const known = this.#cells.get(stream);
+    if (known !== undefined) return known;
+    const cell = new StreamCell(stream, this.options.store, this.options.evolution);
+    this.#cells.set(stream, cell);
+    return cell;
+  }
+}
