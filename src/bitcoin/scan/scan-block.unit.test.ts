@@ -64,7 +64,7 @@ describe('scanBlock finds what bitcoinjs-lib finds', () => {
           expectOracle(block, everythingIn(block));
         },
       ),
-      { numRuns: 120 },
+      { numRuns: 80 },
     );
   });
 
@@ -80,7 +80,7 @@ describe('scanBlock finds what bitcoinjs-lib finds', () => {
         });
         expectOracle(block, { scripts: scripts.filter(() => random() < 0.3), outpoints: [] });
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 
