@@ -29,12 +29,19 @@ export interface OpenDatabase {
 export async function openDatabase(config: Config, mode: 'own' | 'attach', logger: Logger): Promise<OpenDatabase> {
   if (config.databaseUrl !== undefined) {
     const migrated = await migrate(config.databaseUrl);
-    return { url: config.databaseUrl, role: await roleOf(config.databaseUrl), migrated, close: () => Promise.resolve() };
+    return {
+      url: config.databaseUrl,
+      role: await roleOf(config.databaseUrl),
+      migrated,
+      close: () => Promise.resolve(),
+    };
   }
   const server = await startEmbeddedPostgres({ dataDir: config.dataDir });
   const lock = await takeOwnerLock(server.url);
   if (lock === undefined && mode === 'own') {
-    throw new FatalError(`DATA_DIR: ${config.dataDir} is in use by another tallystick process: stop it, or choose another folder`);
+    throw new FatalError(
+      `DATA_DIR: ${config.dataDir} is in use by another tallystick process: stop it, or choose another folder`,
+    );
   }
   if (server.tookOver && lock !== undefined) {
     logger.warn({ pid: server.pid }, 'took over the PostgreSQL that a killed process left running');

@@ -1,0 +1,60 @@
+import { Command } from 'commander';
+import { runBlocksImport } from './blocks-import-command.js';
+import { runEventsExport } from './events-export-command.js';
+import { exitWithError } from './exit.js';
+import { runMigrate } from './migrate-command.js';
+import { runRebuild } from './rebuild-command.js';
+import { runStart } from './start-command.js';
+import { runVerify } from './verify-command.js';
+import { VERSION } from './version.js';
+
+const program = new Command('tallystick')
+  .description('An event-sourced Bitcoin ledger. Configuration comes from the environment: see docs/configuration.md.')
+  .version(VERSION)
+  .showHelpAfterError()
+  .addHelpText('after', '\nExit codes: 0 done, 1 failed or mismatches found, 2 wrong usage or configuration.');
+
+program.command('start').description('run the ledger: database, chain, API').action(runStart);
+
+program
+  .command('migrate')
+  .description('bring the database to the current schema')
+  .option('--json', 'print the result as JSON')
+  .action(runMigrate);
+
+program
+  .command('rebuild')
+  .description('replay the log into new tables and switch to them, while reads and commands go on')
+  .argument('[projection...]', 'names of projections; all where none is given')
+  .option('--json', 'progress and result as JSON lines')
+  .action(runRebuild);
+
+program
+  .command('verify')
+  .description('replay everything and compare it with every read model and with the books; exit 1 on any mismatch')
+  .option('--json', 'progress and result as JSON lines')
+  .action(runVerify);
+
+program
+  .command('blocks')
+  .description('blocks from files')
+  .command('import')
+  .description('connect blocks from raw block files and blk*.dat files')
+  .argument('<file...>', 'files in any order')
+  .option('--json', 'progress and result as JSON lines')
+  .action(runBlocksImport);
+
+program
+  .command('events')
+  .description('the log')
+  .command('export')
+  .description('write the log as JSON lines to standard output, oldest first')
+  .option('--after <position>', 'begin after this position', '0')
+  .action(runEventsExport);
+
+program.exitOverride((error) => {
+  // Help and version are no errors; everything else that commander refuses is wrong usage.
+  process.exit(error.exitCode === 0 ? 0 : 2);
+});
+
+program.parseAsync().catch(exitWithError);

@@ -1,0 +1,106 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { runJourney, type JourneyResult } from '../support/journey.js';
+import { startPostgresProxy, type PostgresProxy } from '../support/pg-proxy.js';
+import { runTallystick, startLedgerProcess, type LedgerProcess } from '../support/ledger-process.js';
+
+/** Kills per kind; `TALLYSTICK_KILLS=0` kills at every statement there is. */
+const KILLS = Number(process.env['TALLYSTICK_KILLS'] ?? 6);
+
+let database: TestDatabase;
+let proxy: PostgresProxy;
+let dataDir: string;
+let ledger: LedgerProcess | undefined;
+
+beforeEach(async () => {
+  database = await createTestDatabase();
+  proxy = await startPostgresProxy(database.url);
+  dataDir = mkdtempSync(join(tmpdir(), 'tallystick-crash-'));
+});
+
+afterEach(async () => {
+  await ledger?.kill();
+  ledger = undefined;
+  await proxy.close();
+  await database.drop();
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+function environment(): Record<string, string> {
+  return { DATABASE_URL: proxy.url, DATA_DIR: dataDir, BITCOIN_SOURCE: 'push' };
+}
+
+/** The log without what differs from run to run: times, traces. */
+async function readLog(): Promise<unknown[]> {
+  const { rows } = await database.pool.query(
+    `SELECT position, id, stream, revision, type, schema_version, data FROM outbox WHERE ledger = 'main' ORDER BY position`,
+  );
+  return rows;
+}
+
+interface Finished {
+  journey: JourneyResult;
+  log: unknown[];
+  balances: unknown[];
+}
+
+async function finish(journey: JourneyResult): Promise<Finished> {
+  await ledger?.stop();
+  ledger = undefined;
+  const verified = await runTallystick(['verify', '--json'], environment());
+  expect(verified, 'verify after the journey').toMatchObject({ code: 0 });
+  const { rows } = await database.pool.query(
+    `SELECT account_id, height, deposited_sats, matured_sats FROM read_main.account_chain
+      WHERE to_position = 9223372036854775807 ORDER BY account_id, height`,
+  );
+  return { journey, log: await readLog(), balances: rows };
+}
+
+async function undisturbed(): Promise<{ finished: Finished; statements: number }> {
+  ledger = await startLedgerProcess(environment());
+  const before = proxy.statements();
+  const journey = await runJourney(() => ledger?.url ?? '');
+  const statements = proxy.statements() - before;
+  return { finished: await finish(journey), statements };
+}
+
+async function killedAt(n: number, when: 'before' | 'after'): Promise<Finished> {
+  ledger = await startLedgerProcess(environment());
+  let restarted: Promise<void> = Promise.resolve();
+  proxy.strikeAt(n, when, () => {
+    const struck = ledger;
+    restarted = (async () => {
+      await struck?.kill();
+      ledger = await startLedgerProcess(environment());
+    })();
+  });
+  const journey = await runJourney(() => ledger?.url ?? '');
+  await restarted;
+  return finish(journey);
+}
+
+describe('a ledger that is killed between two of its writes', () => {
+  it('ends with the very log of one that was not, and every answer that it gave still holds', async () => {
+    const { finished: expected, statements } = await undisturbed();
+    expect(statements).toBeGreaterThan(100);
+    const points = KILLS === 0 ? statements : KILLS;
+    for (let k = 0; k < points; k += 1) {
+      const n = KILLS === 0 ? k + 1 : Math.floor(((k + 0.5) * statements) / points);
+      for (const when of ['before', 'after'] as const) {
+        await proxy.close();
+        await database.drop();
+        database = await createTestDatabase();
+        proxy = await startPostgresProxy(database.url);
+        const killed = await killedAt(n, when);
+        expect(killed.log, `log after a kill ${when} statement ${n}`).toEqual(expected.log);
+        expect(killed.balances, `balances after a kill ${when} statement ${n}`).toEqual(expected.balances);
+        expect(killed.journey.acknowledged, `answers after a kill ${when} statement ${n}`).toEqual(
+          expected.journey.acknowledged,
+        );
+      }
+    }
+  }, 600_000);
+});
