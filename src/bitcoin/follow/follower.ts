@@ -1,0 +1,281 @@
+import type { EventStore } from '../../eventstore/event-store.js';
+import type { Outbox } from '../../outbox/outbox.js';
+import { invariant } from '../../platform/assert.js';
+import { FatalError, RetryableError } from '../../platform/errors.js';
+import { SourceError, type BlockSource } from '../block-source.js';
+import type { NetworkName } from '../network.js';
+import { AnotherWriterError, createChangeWriter, DEFAULT_WRITE_LIMITS } from './change-writer.js';
+import type { CommittedChange, WriteLimits } from './change-writer.js';
+import type { ConnectedChain } from './chain-index.js';
+import { executePlan, type InvalidBlock } from './execute-plan.js';
+import { DEFAULT_FETCH_LIMITS, type FetchLimits } from './fetch-ahead.js';
+import type { FollowerState, FollowerStatus } from './follower-status.js';
+import { createLedgerView } from './ledger-view.js';
+import { openChain, type ChainSettings } from './open-chain.js';
+import { DEFAULT_PLAN_LIMITS, planChange, type PlanLimits } from './plan-change.js';
+import { createSpeedometer } from './speedometer.js';
+
+export interface FollowerDeps extends ChainSettings {
+  ledger: string;
+  network: NetworkName;
+  store: EventStore;
+  outbox: Outbox;
+  source: BlockSource;
+  /** Reorgs from this depth on raise an alarm; they are followed all the same. */
+  finalityDepth: number;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  /** From 0 to 1, for the jitter of pauses. */
+  random: () => number;
+  /** A broken invariant or another bug: the process must end. The follower has stopped. */
+  onFatal: (error: unknown) => void;
+  /** After each append. */
+  onCommitted?: (change: CommittedChange) => void;
+  /** The source gave a block that is not valid; a source that can give another one may want to know. */
+  onInvalidBlock?: (block: InvalidBlock) => Promise<void> | void;
+  limits?: Partial<WriteLimits & FetchLimits & PlanLimits & PauseLimits>;
+}
+
+export interface PauseLimits {
+  /** The source is asked for its tip at least this often, because wake-ups may be dropped. */
+  pollMs: number;
+  /** First pause where asking again can help; doubled each time. */
+  firstPauseMs: number;
+  longestPauseMs: number;
+}
+
+const DEFAULT_PAUSES: Readonly<PauseLimits> = { pollMs: 1_000, firstPauseMs: 200, longestPauseMs: 30_000 };
+
+/** Plans that another follower or a moving source spoiled, before a pause is made. */
+const MAX_SPOILED_PLANS = 20;
+
+export interface Follower {
+  /**
+   * Reads the log, opens the chain where it is new, and begins to follow. Resolves when the log is read.
+   *
+   * @throws FatalError for a configuration that does not fit the ledger; RetryableError when the database is away
+   */
+  start(): Promise<void>;
+  /** Ends after the append in flight. */
+  stop(): Promise<void>;
+  status(): FollowerStatus;
+  onStatus(listener: (status: FollowerStatus) => void): () => void;
+  /**
+   * Follows the source's tip as it is now, at once.
+   *
+   * @throws SourceError, RetryableError or FatalError: what kept it from doing so
+   */
+  syncNow(): Promise<void>;
+  /** Our chain; undefined before the first start has opened it. */
+  chain(): ConnectedChain | undefined;
+}
+
+interface Waiter {
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+/** Follows a source of blocks and writes what its chain means for the ledger. */
+export function createFollower(deps: FollowerDeps): Follower {
+  const { ledger, network, store, outbox, source } = deps;
+  const pauses = { ...DEFAULT_PAUSES, ...deps.limits };
+  const planLimits = { ...DEFAULT_PLAN_LIMITS, ...deps.limits };
+  const fetchLimits = { ...DEFAULT_FETCH_LIMITS, ...deps.limits };
+  const view = createLedgerView(network, store, outbox);
+  const stopping = new AbortController();
+  const listeners = new Set<(status: FollowerStatus) => void>();
+  const speed = createSpeedometer(deps.now);
+  let waiters: Waiter[] = [];
+  let wake: () => void = () => undefined;
+  let woken = false;
+  let running: Promise<void> | undefined;
+  let ended: { error: unknown } | undefined;
+  let isSourceChecked = false;
+  let status: FollowerStatus = {
+    state: 'starting',
+    detail: undefined,
+    sourceTip: undefined,
+    tip: undefined,
+    position: 0n,
+    blocksPerSecond: 0,
+    tipTime: undefined,
+    lastConnectedAtMs: undefined,
+    deepestReorg: 0,
+    finalityBroken: false,
+  };
+
+  const report = (news: Partial<FollowerStatus>): void => {
+    const tip = view.chain?.tip;
+    const { position, tipTime } = view;
+    status = { ...status, tip, position, tipTime, blocksPerSecond: speed.perSecond(), ...news };
+    for (const listener of listeners) listener(status);
+  };
+  const onCommitted = (change: CommittedChange): void => {
+    speed.count(change.connected.length);
+    report(change.connected.length > 0 ? { lastConnectedAtMs: deps.now() } : {});
+    deps.onCommitted?.(change);
+  };
+  const writer = createChangeWriter({
+    ledger,
+    view,
+    store,
+    limits: { ...DEFAULT_WRITE_LIMITS, ...deps.limits },
+    onCommitted,
+  });
+
+  /** One look at the source, and what follows from it. Returns true when there may be more to do at once. */
+  async function pass(): Promise<boolean> {
+    await view.catchUp();
+    if (!isSourceChecked) {
+      await source.check();
+      isSourceChecked = true;
+    }
+    await openChain({ ledger, view, store, source }, deps);
+    invariant(view.chain, 'the chain is open');
+    const plan = await planChange(view.chain, source, network, planLimits);
+    const { sourceTip } = plan;
+    switch (plan.kind) {
+      case 'synced':
+      case 'tie':
+        report({ state: 'synced', detail: undefined, sourceTip });
+        return false;
+      case 'source-behind':
+        report({ state: 'node-behind', detail: `The source is behind: ${plan.detail}.`, sourceTip });
+        return false;
+      case 'below-start':
+        report({ sourceTip });
+        throw new BelowStartError(`The source is on another chain: ${plan.detail}. Nothing is written.`);
+      case 'change': {
+        const depth = view.chain.tip.height - plan.forkHeight;
+        report({
+          state: 'syncing',
+          detail: undefined,
+          sourceTip,
+          deepestReorg: Math.max(status.deepestReorg, depth),
+          finalityBroken: status.finalityBroken || depth >= deps.finalityDepth,
+        });
+        const { signal } = stopping;
+        const invalid = await executePlan(plan, { view, writer, outbox, source, fetchLimits, signal });
+        if (invalid) {
+          await deps.onInvalidBlock?.(invalid);
+          throw new InvalidBlockError(invalid);
+        }
+        return true;
+      }
+    }
+  }
+
+  async function run(): Promise<void> {
+    const stopWaking = source.onWake(() => {
+      woken = true;
+      wake();
+    });
+    let served: Waiter[] = [];
+    let failures = 0;
+    let spoiled = 0;
+    try {
+      while (!stopping.signal.aborted) {
+        woken = false;
+        served.push(...waiters.splice(0));
+        try {
+          const isMore = await pass();
+          failures = 0;
+          spoiled = 0;
+          if (isMore) continue;
+          for (const { resolve } of served.splice(0)) resolve();
+          await pause(pauses.pollMs);
+        } catch (error) {
+          if (error instanceof AnotherWriterError && ++spoiled < MAX_SPOILED_PLANS) continue;
+          const [state, detail] = troubleOf(error);
+          report({ state, detail });
+          for (const { reject } of served.splice(0)) reject(error);
+          if (state === 'halted' && !(error instanceof BelowStartError)) throw error;
+          isSourceChecked = false;
+          failures += 1;
+          await pause(pauseMs(failures));
+        }
+      }
+    } finally {
+      stopWaking();
+      for (const { reject } of served) reject(new RetryableError('the follower was stopped'));
+    }
+  }
+
+  function pauseMs(failures: number): number {
+    const longest = Math.min(pauses.longestPauseMs, pauses.firstPauseMs * 2 ** Math.min(failures - 1, 20));
+    return longest * (0.5 + deps.random() / 2);
+  }
+
+  /** Until so much time has passed, something wakes the follower, or it is to stop. */
+  async function pause(ms: number): Promise<void> {
+    if (woken || waiters.length > 0 || stopping.signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    wake = () => undefined;
+  }
+
+  function end(error?: unknown): void {
+    ended = { error };
+    if (error === undefined) report({ state: 'stopped', detail: undefined });
+    for (const { reject } of waiters.splice(0)) reject(error ?? new RetryableError('the follower was stopped'));
+    // What a person must mend is in the status; a bug must end the process.
+    if (error !== undefined && !(error instanceof FatalError)) deps.onFatal(error);
+  }
+
+  return {
+    async start() {
+      invariant(running === undefined, 'a follower is started once');
+      await view.catchUp();
+      if (view.chain) await openChain({ ledger, view, store, source }, deps);
+      report({});
+      running = run().then(
+        () => end(),
+        (error: unknown) => end(error),
+      );
+    },
+    async stop() {
+      stopping.abort();
+      wake();
+      await running;
+    },
+    status: () => status,
+    onStatus(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    syncNow: () =>
+      new Promise((resolve, reject) => {
+        if (running === undefined || ended || stopping.signal.aborted) {
+          reject(ended?.error ?? new RetryableError('the follower is not running'));
+          return;
+        }
+        waiters.push({ resolve, reject });
+        wake();
+      }),
+    chain: () => view.chain,
+  };
+}
+
+/** The source gave bytes that are not a valid block under this hash. */
+export class InvalidBlockError extends RetryableError {
+  constructor(readonly block: InvalidBlock) {
+    super(`Block ${block.hash} is not valid: ${block.invalid.reason}, ${block.invalid.detail}.`, { ...block });
+  }
+}
+
+/** The source's chain parts from ours below the block where the ledger begins: there is nothing to go back to. */
+export class BelowStartError extends RetryableError {}
+
+function troubleOf(error: unknown): [FollowerState, string] {
+  const detail = error instanceof Error ? error.message : String(error);
+  if (error instanceof SourceError) return [error.trouble, detail];
+  if (error instanceof InvalidBlockError) return ['block-invalid', detail];
+  if (error instanceof BelowStartError) return ['halted', detail];
+  if (error instanceof RetryableError) return ['ledger-unavailable', detail];
+  return ['halted', detail];
+}

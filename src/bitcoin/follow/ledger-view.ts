@@ -1,0 +1,176 @@
+import type {
+  BlockConnected,
+  BlockDisconnected,
+  ChainOpened,
+  DepositPolicySet,
+  Found,
+  TransfersFound,
+} from '../../domain/events/chain-events.js';
+import type { AddressIssued, ScriptWatched, WalletCreated } from '../../domain/events/wallet-events.js';
+import type { EventStore, ExpectedRevision, RecordedEvent } from '../../eventstore/event-store.js';
+import type { Outbox } from '../../outbox/outbox.js';
+import { invariant } from '../../platform/assert.js';
+import { FatalError } from '../../platform/errors.js';
+import type { NetworkName } from '../network.js';
+import { createWatchState, type WatchState } from '../watch/watch-state.js';
+import { joinFound } from './block-events.js';
+import { createChainIndex, type ChainIndex } from './chain-index.js';
+
+export function chainStream(network: NetworkName): string {
+  return `chain-${network}`;
+}
+
+/** Events of the log read at once; the outbox itself ends a page of long events earlier. */
+const READ_EVENTS = 5_000;
+
+/** Parts of one block read at once: each may have half a megabyte. */
+const READ_PARTS = 16;
+
+/** Everything the follower knows, derived from the log up to `position`. */
+export interface LedgerView {
+  readonly network: NetworkName;
+  position: bigint;
+  /** Of the chain's stream. */
+  revision: ExpectedRevision;
+  /** Undefined before `ChainOpened`. */
+  chain: ChainIndex | undefined;
+  policy: DepositPolicySet | undefined;
+  /** Time in the header of the block that was connected last, seconds since 1970. */
+  tipTime: number | undefined;
+  readonly watch: WatchState;
+  /** Applies what the log holds after `position`. */
+  catchUp(): Promise<void>;
+  /** What the connected block at this revision held for us, its parts joined. */
+  readFound(revision: number): Promise<Found>;
+}
+
+export function createLedgerView(network: NetworkName, store: EventStore, outbox: Outbox): LedgerView {
+  const stream = chainStream(network);
+  const watch = createWatchState(network);
+  /** Parts that may belong to the next `BlockConnected`. */
+  let parts: TransfersFound[] = [];
+
+  const readFound = async (revision: number): Promise<Found> => {
+    const [event] = await store.readStream(stream, BigInt(revision), 1);
+    invariant(event?.type === 'BlockConnected', `revision ${revision} of ${stream} is no connected block`);
+    const block = event.data as BlockConnected;
+    if (block.parts === 0) return block.found;
+    const events = await readRange(store, stream, revision - block.parts, block.parts);
+    return joinFound([...events.map(({ data }) => (data as TransfersFound).found), block.found]);
+  };
+
+  const partsOf = async (revision: bigint, { parts: count, hash }: BlockConnected): Promise<TransfersFound[]> => {
+    if (count === 0) return [];
+    const isWhole = (own: TransfersFound[]): boolean =>
+      own.length === count && own.every(({ part, blockHash }, i) => part === i && blockHash === hash);
+    const buffered = parts.slice(-count);
+    if (isWhole(buffered)) return buffered;
+    // This process wrote the first of them itself, and did not read them back.
+    const events = await readRange(store, stream, Number(revision) - count, count);
+    const own = events.map(({ data }) => data as TransfersFound);
+    invariant(isWhole(own), `block ${hash} has its parts directly before it`);
+    return own;
+  };
+
+  const applyChainEvent = async (event: RecordedEvent): Promise<void> => {
+    view.revision = event.revision;
+    const { chain } = view;
+    if (event.type === 'ChainOpened') {
+      const { height, hash } = event.data as ChainOpened;
+      view.chain = createChainIndex({ height, hash });
+      return;
+    }
+    invariant(chain, `the first event of ${stream} opens the chain`);
+    switch (event.type) {
+      case 'DepositPolicySet':
+        view.policy = event.data as DepositPolicySet;
+        return;
+      case 'TransfersFound': {
+        const part = event.data as TransfersFound;
+        // Parts of a block that was not closed, because its follower died, do not count.
+        if (part.part === 0) parts = [];
+        parts.push(part);
+        return;
+      }
+      case 'BlockConnected': {
+        const block = event.data as BlockConnected;
+        const own = await partsOf(event.revision, block);
+        invariant(block.prevHash === chain.tip.hash, `block ${block.hash} stands on the tip`);
+        chain.push({ hash: block.hash, bits: block.bits, revision: Number(event.revision) });
+        watch.connect(joinFound([...own.map(({ found }) => found), block.found]));
+        parts = [];
+        view.tipTime = block.time;
+        return;
+      }
+      case 'BlockDisconnected': {
+        const { hash, connectedRevision } = event.data as BlockDisconnected;
+        const found = await readFound(connectedRevision);
+        const tip = chain.pop();
+        invariant(tip.hash === hash && tip.revision === connectedRevision, `block ${hash} is the tip`);
+        watch.disconnect(found);
+        return;
+      }
+      default:
+        invariant(false, `${event.type} is no event of ${stream}`);
+    }
+  };
+
+  const apply = (event: RecordedEvent): Promise<void> | undefined => {
+    switch (event.type) {
+      case 'WalletCreated':
+        watch.createWallet(event.data as WalletCreated);
+        return;
+      case 'AddressIssued':
+        watch.issueAddress(event.data as AddressIssued);
+        return;
+      case 'ScriptWatched':
+        return watch.watchScript(event.data as ScriptWatched);
+      default:
+        if (event.stream === stream) return applyChainEvent(event);
+        if (event.type === 'ChainOpened') {
+          throw new FatalError(
+            `BITCOIN_NETWORK: this ledger follows ${event.stream.slice('chain-'.length)}, not ${network}`,
+          );
+        }
+        return;
+    }
+  };
+
+  const view: LedgerView = {
+    network,
+    position: 0n,
+    revision: 'no-stream',
+    chain: undefined,
+    policy: undefined,
+    tipTime: undefined,
+    watch,
+    readFound,
+    async catchUp() {
+      for (;;) {
+        const events = await outbox.read(view.position, READ_EVENTS);
+        for (const event of events) {
+          invariant(event.position === view.position + 1n, `event ${view.position + 1n} comes next`);
+          const done = apply(event);
+          if (done) await done;
+          view.position = event.position;
+        }
+        if (events.length === 0) return;
+      }
+    },
+  };
+  return view;
+}
+
+async function readRange(store: EventStore, stream: string, from: number, count: number): Promise<RecordedEvent[]> {
+  const events: RecordedEvent[] = [];
+  while (events.length < count) {
+    const next = await store.readStream(
+      stream,
+      BigInt(from + events.length),
+      Math.min(count - events.length, READ_PARTS),
+    );
+    invariant(next.length > 0, `stream ${stream} has no revision ${from + events.length}`);
+    events.push(...next);
+  }
+  return events;
+}
