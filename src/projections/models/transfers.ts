@@ -118,7 +118,15 @@ export const transferTables = {
       seq: { type: 'bigint' },
     },
     key: ['id'],
-    indexes: ['seq, id', 'wallet_id, seq', 'account_id, seq', 'block_hash'],
+    indexes: [
+      'seq, id',
+      'wallet_id, seq',
+      'account_id, seq',
+      'block_hash',
+      'txid',
+      // What a reorg has moved: few rows, and all that can be anything but confirmed.
+      'wallet_id, seq WHERE block_height IS DISTINCT FROM first_height',
+    ],
   }),
   orphan: rowTable<OrphanRow>({
     name: 'orphan_tx',

@@ -32,6 +32,12 @@ export function createIndexesSql(schema: string, table: TableDefinition): string
   const target = `${quoted(schema)}.${quoted(table.name)}`;
   return [
     `ALTER TABLE ${target} ADD PRIMARY KEY (${key.join(', ')})`,
-    ...table.indexes.map((columns) => `CREATE INDEX ON ${target} (${columns})`),
+    ...table.indexes.map((index) => createIndexSql(target, index)),
   ];
+}
+
+/** `columns`, or `columns WHERE condition`. */
+function createIndexSql(target: string, index: string): string {
+  const [columns = '', condition] = index.split(' WHERE ');
+  return `CREATE INDEX ON ${target} (${columns})${condition === undefined ? '' : ` WHERE ${condition}`}`;
 }

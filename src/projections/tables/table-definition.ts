@@ -19,7 +19,7 @@ export interface Column {
 
 interface Described {
   name: string;
-  /** Extra indexes besides the primary key: lists of columns, as in SQL. */
+  /** Extra indexes besides the primary key: lists of columns, as in SQL, with ` WHERE condition` where it holds only some rows. */
   indexes: readonly string[];
 }
 
