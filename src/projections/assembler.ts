@@ -46,10 +46,15 @@ export class Assembler {
     return { tip: this.#tip, policy: this.#policy };
   }
 
-  /** @throws UnknownEventError for a type that this version does not know */
-  async assemble(event: RecordedEvent): Promise<ProjectedEvent> {
+  /**
+   * Events must come one after the other; a promise (something has to be read back) is to be awaited before the next. Nearly
+   * always there is none: a rebuild must not pay for a million of them.
+   *
+   * @throws UnknownEventError for a type that this version does not know
+   */
+  assemble(event: RecordedEvent): ProjectedEvent | Promise<ProjectedEvent> {
     const fact = factOf(event);
-    let block: AssembledBlock | undefined;
+    let block: AssembledBlock | Promise<AssembledBlock> | undefined;
     switch (fact.type) {
       case 'ChainOpened':
         this.#tip = { height: fact.data.height, hash: fact.data.hash };
@@ -63,25 +68,24 @@ export class Assembler {
         if (fact.data.part === 0) this.#parts = [];
         this.#parts.push({ revision: event.revision, data: fact.data });
         break;
-      case 'BlockConnected':
+      case 'BlockConnected': {
+        const { hash, height, prevHash } = fact.data;
         invariant(
-          this.#tip !== null && this.#tip.hash === fact.data.prevHash && this.#tip.height + 1 === fact.data.height,
-          `block ${fact.data.hash} at position ${event.position} does not stand on the tip`,
+          this.#tip !== null && this.#tip.hash === prevHash && this.#tip.height + 1 === height,
+          `block ${hash} at position ${event.position} does not stand on the tip`,
         );
-        block = await this.#connected(event, fact.data);
-        this.#tip = { height: block.height, hash: block.hash };
-        this.#blocks.set(event.revision, block);
+        block = this.#connected(event, fact.data);
+        this.#tip = { height, hash };
         break;
+      }
       case 'BlockDisconnected': {
         const { hash, height, prevHash, connectedRevision } = fact.data;
         invariant(
           this.#tip !== null && this.#tip.hash === hash && this.#tip.height === height,
           `block ${hash} is disconnected at position ${event.position} and is not the tip`,
         );
-        block =
-          this.#blocks.get(BigInt(connectedRevision)) ??
-          (await this.#readBack(event.stream, BigInt(connectedRevision)));
-        invariant(block.hash === hash, `revision ${connectedRevision} of ${event.stream} did not connect ${hash}`);
+        const revision = BigInt(connectedRevision);
+        block = this.#blocks.get(revision) ?? this.#readBack(event.stream, revision);
         this.#tip = { height: height - 1, hash: prevHash };
         break;
       }
@@ -92,8 +96,21 @@ export class Assembler {
       case 'ScriptWatched':
         break;
     }
+    if (block instanceof Promise) return block.then((read) => this.#projected(event, fact, read));
+    return this.#projected(event, fact, block);
+  }
+
+  #projected(event: RecordedEvent, fact: DomainEvent, block: AssembledBlock | undefined): ProjectedEvent {
+    if (fact.type === 'BlockConnected' && block !== undefined) this.#blocks.set(event.revision, block);
+    if (fact.type === 'BlockDisconnected') {
+      invariant(
+        block?.hash === fact.data.hash,
+        `revision ${fact.data.connectedRevision} did not connect ${fact.data.hash}`,
+      );
+    }
     return {
-      ...fact,
+      type: fact.type,
+      data: fact.data,
       position: event.position,
       stream: event.stream,
       revision: event.revision,
@@ -102,18 +119,15 @@ export class Assembler {
       tip: this.#tip,
       policy: this.#policy,
       block,
-    };
+    } as ProjectedEvent;
   }
 
-  async #connected(event: RecordedEvent, data: BlockConnectedData): Promise<AssembledBlock> {
-    let parts: TransfersFound[] = [];
-    if (data.parts > 0) {
-      const buffered = this.#parts.filter(({ revision }) => revision >= event.revision - BigInt(data.parts));
-      parts = buffered.map((part) => part.data);
-      if (parts.length !== data.parts) parts = await this.#readParts(event.stream, event.revision, data.parts);
-    }
+  #connected(event: RecordedEvent, data: BlockConnectedData): AssembledBlock | Promise<AssembledBlock> {
+    const first = event.revision - BigInt(data.parts);
+    const parts = this.#parts.filter(({ revision }) => revision >= first).map((part) => part.data);
     this.#parts = [];
-    return assembled(event, data, parts);
+    if (parts.length === data.parts) return assembled(event, data, parts);
+    return this.#readParts(event.stream, event.revision, data.parts).then((read) => assembled(event, data, read));
   }
 
   async #readBack(stream: string, revision: bigint): Promise<AssembledBlock> {

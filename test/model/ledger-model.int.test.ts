@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ALL_PROJECTIONS } from '../../src/projections/all-projections.js';
+import { rebuildProjections } from '../../src/projections/rebuild/rebuild-projections.js';
 import { readSchema } from '../../src/projections/tables/identifiers.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';

@@ -1,0 +1,100 @@
+import { invariant } from '../../platform/assert.js';
+import type { AnyHandle, Projection, ProjectedEvent } from '../projection.js';
+import { appendKey } from '../runner/projection-runtime.js';
+import { AppendTable } from '../tables/append-table.js';
+import { LadderTable } from '../tables/ladder-table.js';
+import type { Rung } from '../tables/ladder-table.js';
+import { RowTable } from '../tables/row-table.js';
+import type { RowTableDefinition, TableDefinition } from '../tables/table-definition.js';
+import type { Clock, Version, VersionSink } from '../tables/version.js';
+import type { TableChanges } from '../tables/write-changes.js';
+import type { BulkWriter } from './bulk-writer.js';
+import { createCopyEncoder } from './copy-encoder.js';
+
+/**
+ * A projection in a replay from zero: open rows are in memory (about 0.3 to 0.6 KiB each), rows that have ended and rows of
+ * append tables go out at once.
+ */
+export interface BulkRuntime {
+  readonly projection: Projection;
+  readonly schema: string;
+  apply(event: ProjectedEvent): void;
+  /** Writes the open rows, a page at a time: the caller waits for room in between. The runtime is of no use afterwards. */
+  openRows(): Iterable<void>;
+  /** Ends of append rows that are in the tables already; to be applied when the keys are there. */
+  lateCloses(): TableChanges[];
+}
+
+/** Rows written between two looks at the writer's queue. */
+const PAGE_ROWS = 5_000;
+
+export function createBulkRuntime(projection: Projection, schema: string, writer: BulkWriter): BulkRuntime {
+  const clock: Clock = { position: 0n };
+  const handles = new Map<string, AnyHandle>();
+  const outs: { table: TableDefinition; writeOpen: () => Iterable<void>; closes: Version<object>[] }[] = [];
+  for (const table of projection.tables) {
+    const { handle, writeOpen, closes } = createBulkHandle(table, schema, clock, writer);
+    handles.set(table.name, handle);
+    outs.push({ table, writeOpen, closes });
+  }
+  return {
+    projection,
+    schema,
+    apply: (event) => {
+      clock.position = event.position;
+      projection.apply(event, handles);
+    },
+    *openRows() {
+      for (const { writeOpen } of outs) yield* writeOpen();
+    },
+    lateCloses: () =>
+      outs
+        .filter(({ closes }) => closes.length > 0)
+        .map(({ table, closes }) => ({ table, changes: { inserts: [], closes } })),
+  };
+}
+
+function createBulkHandle(
+  table: TableDefinition,
+  schema: string,
+  clock: Clock,
+  writer: BulkWriter,
+): { handle: AnyHandle; writeOpen: () => Iterable<void>; closes: Version<object>[] } {
+  const out = writer.table(schema, table);
+  const encode = createCopyEncoder(table);
+  const closes: Version<object>[] = [];
+  if (table.kind === 'append') {
+    const sink: VersionSink<Record<string, unknown>> = {
+      opened: (version) => {
+        out.write(encode(version));
+      },
+      closed: (version) => {
+        invariant(version.stored, `table ${table.name}: a row in memory was ended`);
+        closes.push(version);
+      },
+    };
+    const handle = new AppendTable(clock, sink, appendKey(table), false);
+    return { handle: handle as unknown as AnyHandle, writeOpen: () => [], closes };
+  }
+  const sink: VersionSink<object> = {
+    opened: () => undefined,
+    closed: (version) => {
+      if (version.from < version.to) out.write(encode(version));
+    },
+  };
+  const writeOpen = function* (versions: Iterable<Version<object>>): Iterable<void> {
+    let rows = 0;
+    for (const version of versions) {
+      out.write(encode(version));
+      rows += 1;
+      if (rows % PAGE_ROWS === 0) yield;
+    }
+  };
+  if (table.kind === 'ladder') {
+    const handle = new LadderTable(table.name, table.sums.length, clock, sink as VersionSink<Rung>, undefined);
+    return { handle, writeOpen: () => writeOpen(handle.openVersions()), closes };
+  }
+  const definition = table as unknown as RowTableDefinition<Record<string, unknown>>;
+  const handle = new RowTable(definition, clock, sink as VersionSink<Record<string, unknown>>, undefined);
+  return { handle: handle as unknown as AnyHandle, writeOpen: () => writeOpen(handle.openVersions()), closes };
+}

@@ -1,0 +1,102 @@
+import { pipeline } from 'node:stream/promises';
+import { Readable } from 'node:stream';
+import type pg from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
+import { quoted } from '../tables/identifiers.js';
+import { physicalColumns, isVersioned } from '../tables/table-definition.js';
+import type { TableDefinition } from '../tables/table-definition.js';
+
+/** Characters gathered per table before they go out: large enough that one COPY per chunk costs nothing. */
+const CHUNK_LENGTH = 1 << 20;
+
+/** Chunks that may wait: bounds the memory where the database is slower than the replay. */
+const MAX_WAITING = 6;
+
+export interface BulkTable {
+  write(line: string): void;
+}
+
+interface Chunk {
+  sql: string;
+  text: string;
+}
+
+/** Streams rows into tables by COPY over a few connections, in the background. */
+export class BulkWriter {
+  readonly #waiting: Chunk[] = [];
+  readonly #idle: pg.ClientBase[];
+  readonly #tables: { flush(): void }[] = [];
+  #running = 0;
+  #failure: unknown;
+  #wake: (() => void) | undefined;
+
+  constructor(clients: readonly pg.ClientBase[]) {
+    this.#idle = [...clients];
+  }
+
+  table(schema: string, table: TableDefinition): BulkTable {
+    const columns = physicalColumns(table).map(({ name }) => quoted(name));
+    if (isVersioned(table)) columns.push('from_position', 'to_position');
+    const sql = `COPY ${quoted(schema)}.${quoted(table.name)} (${columns.join(', ')}) FROM STDIN`;
+    let text = '';
+    const flush = (): void => {
+      if (text === '') return;
+      this.#waiting.push({ sql, text });
+      text = '';
+      this.#start();
+    };
+    this.#tables.push({ flush });
+    return {
+      write: (line) => {
+        text += line;
+        if (text.length >= CHUNK_LENGTH) flush();
+      },
+    };
+  }
+
+  /** Waits until there is room again; to be called between batches. @throws what a COPY has thrown */
+  async room(): Promise<void> {
+    await this.#until(() => this.#waiting.length < MAX_WAITING);
+  }
+
+  /** Writes out what is gathered and waits until everything is in the tables. */
+  async finish(): Promise<void> {
+    for (const { flush } of this.#tables) flush();
+    await this.#until(() => this.#waiting.length === 0 && this.#running === 0);
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (this.#failure === undefined && !condition()) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #start(): void {
+    while (this.#failure === undefined && this.#waiting.length > 0) {
+      const client = this.#idle.pop();
+      const chunk = client === undefined ? undefined : this.#waiting.shift();
+      if (client === undefined || chunk === undefined) return;
+      this.#running += 1;
+      void this.#copy(client, chunk);
+    }
+  }
+
+  async #copy(client: pg.ClientBase, { sql, text }: Chunk): Promise<void> {
+    try {
+      const buffer = Buffer.from(text, 'utf8');
+      await pipeline(Readable.from([buffer], { objectMode: false }), client.query(copyFrom(sql)));
+    } catch (error) {
+      this.#failure ??= error;
+    } finally {
+      this.#running -= 1;
+      this.#idle.push(client);
+      this.#start();
+      const wake = this.#wake;
+      this.#wake = undefined;
+      wake?.();
+    }
+  }
+}
