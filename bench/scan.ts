@@ -77,13 +77,13 @@ export async function runScanBench(options: { quick: boolean }): Promise<BenchRo
     ).join('');
     outpoints.add(txid, i % 4);
   }
-  const layout = readBlock(bytes, scripts);
+  const layout = readBlock(bytes, { scripts, outpoints });
   if (layout.kind === 'invalid') throw new Error(`the bench's block is invalid: ${layout.detail}`);
   const prepared = (Block.fromBuffer(bytes).transactions ?? []).map(withoutWitness);
 
   const works = {
     scan: () => expectScanned(scanBlock(bytes, { network, scripts, outpoints }).kind),
-    read: () => expectScanned(readBlock(bytes, scripts).kind),
+    read: () => expectScanned(readBlock(bytes, { scripts, outpoints }).kind),
     hash: () => void hashBlock(bytes, layout),
     txids: () => prepared.forEach((tx) => hash('sha256', hash('sha256', tx, 'buffer'), 'hex')),
     library: () => Block.fromBuffer(bytes).transactions?.forEach((tx) => tx.getId()),

@@ -1,5 +1,6 @@
-import type { BlockInvalid, ScriptSet } from '../scan-types.js';
+import type { BlockInvalid, OutpointSet, ScriptSet } from '../scan-types.js';
 import { byteAt, u32At } from './bytes.js';
+import { OUTPOINT_BYTES } from './outpoint-set.js';
 import { HEADER_BYTES } from './parse-header.js';
 
 /** Consensus (BIP141). Three units for a byte that is not witness data, and one more for every byte. */
@@ -37,8 +38,16 @@ export interface BlockLayout {
   /** Every input of the block, one after the other. */
   inputs: Int32Array;
   matches: OutputMatch[];
+  /** Those of `inputs` (as indices into it, ascending) that spend an outpoint watched from the beginning. */
+  spends: number[];
   /** The 32 bytes of the witness commitment, or -1 (BIP141: the last output of the coinbase that looks like one). */
   commitment: number;
+}
+
+/** What to look for. */
+export interface Watched {
+  scripts: ScriptSet;
+  outpoints: OutpointSet;
 }
 
 /** An output that pays a watched script. */
@@ -113,16 +122,19 @@ function isCommitment(bytes: Uint8Array, offset: number, length: number): boolea
   );
 }
 
-function readInputs(cursor: Cursor, layout: BlockLayout, transaction: number): void {
+function readInputs(cursor: Cursor, layout: BlockLayout, transaction: number, outpoints: OutpointSet): void {
   const inputCount = count(cursor, MIN_INPUT_BYTES);
   if (inputCount === 0) fail(cursor, 'malformed-transaction', 'no inputs');
   const first = layout.firstInputs[transaction] ?? 0;
   layout.firstInputs[transaction + 1] = first + inputCount;
   let nullOutpoints = 0;
   for (let i = 0; i < inputCount && !cursor.trouble; i++) {
-    layout.inputs[first + i] = cursor.offset;
-    if (left(cursor) >= MIN_INPUT_BYTES && isNullOutpoint(cursor.bytes, cursor.offset)) nullOutpoints++;
-    skip(cursor, 36);
+    const offset = cursor.offset;
+    layout.inputs[first + i] = offset;
+    skip(cursor, OUTPOINT_BYTES);
+    if (cursor.trouble) return;
+    if (isNullOutpoint(cursor.bytes, offset)) nullOutpoints++;
+    else if (outpoints.hasBytes(cursor.bytes, offset)) layout.spends.push(first + i);
     const scriptLength = varint(cursor);
     skip(cursor, scriptLength + 4);
   }
@@ -163,7 +175,7 @@ function skipWitnesses(cursor: Cursor, inputCount: number): void {
   if (items === 0) fail(cursor, 'malformed-transaction', 'a witness without any item');
 }
 
-function readTransaction(cursor: Cursor, layout: BlockLayout, transaction: number, scripts: ScriptSet): void {
+function readTransaction(cursor: Cursor, layout: BlockLayout, transaction: number, watched: Watched): void {
   const { bytes } = cursor;
   layout.starts[transaction] = cursor.offset;
   skip(cursor, 4);
@@ -174,8 +186,8 @@ function readTransaction(cursor: Cursor, layout: BlockLayout, transaction: numbe
     skip(cursor, 2);
   }
   layout.bodyStarts[transaction] = cursor.offset;
-  readInputs(cursor, layout, transaction);
-  readOutputs(cursor, layout, transaction, scripts);
+  readInputs(cursor, layout, transaction, watched.outpoints);
+  readOutputs(cursor, layout, transaction, watched.scripts);
   layout.bodyEnds[transaction] = cursor.offset;
   const inputCount = (layout.firstInputs[transaction + 1] ?? 0) - (layout.firstInputs[transaction] ?? 0);
   if (hasWitness) skipWitnesses(cursor, inputCount);
@@ -184,11 +196,11 @@ function readTransaction(cursor: Cursor, layout: BlockLayout, transaction: numbe
 }
 
 /**
- * The one pass over a block's bytes: finds where its transactions and inputs are, and the outputs that pay a watched
- * script. Checks what Bitcoin Core's deserialisation and its context-free checks of a transaction do, so far as an answer
+ * The one pass over a block's bytes: finds where its transactions and inputs are, the outputs that pay a watched script, and the
+ * inputs that spend a watched outpoint. Checks what Bitcoin Core's deserialisation and its context-free checks of a transaction do, so far as an answer
  * could depend on it; scripts and signatures are not looked at. No transaction becomes an object.
  */
-export function readBlock(bytes: Uint8Array, scripts: ScriptSet): BlockLayout | BlockInvalid {
+export function readBlock(bytes: Uint8Array, watched: Watched): BlockLayout | BlockInvalid {
   const invalid = (reason: BlockInvalid['reason'], detail: string): BlockInvalid => ({
     kind: 'invalid',
     reason,
@@ -212,11 +224,12 @@ export function readBlock(bytes: Uint8Array, scripts: ScriptSet): BlockLayout | 
     firstInputs: new Int32Array(transactionCount + 1),
     inputs: new Int32Array(Math.ceil(left(cursor) / MIN_INPUT_BYTES)),
     matches: [],
+    spends: [],
     commitment: -1,
   };
   let strippedBytes = cursor.offset;
   for (let i = 0; i < transactionCount && !cursor.trouble; i++) {
-    readTransaction(cursor, layout, i, scripts);
+    readTransaction(cursor, layout, i, watched);
     strippedBytes += (layout.bodyEnds[i] ?? 0) - (layout.bodyStarts[i] ?? 0) + 8;
   }
   if (cursor.trouble) return cursor.trouble;

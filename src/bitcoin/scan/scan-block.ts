@@ -7,20 +7,17 @@ import type {
   FoundTransaction,
   OutpointSet,
   ScannedBlock,
-  ScriptSet,
 } from '../scan-types.js';
 import { byteAt, hashHex, hex, u32At, u64At } from './bytes.js';
 import { hashBlock, type BlockHashes } from './hash-block.js';
 import { createOutpointSet } from './outpoint-set.js';
 import { checkProofOfWork, HEADER_BYTES, parseHeader, powLimitOf } from './parse-header.js';
-import { MAX_BLOCK_BYTES, readBlock, type BlockLayout } from './read-block.js';
+import { MAX_BLOCK_BYTES, readBlock, type BlockLayout, type Watched } from './read-block.js';
 import { sha256d } from './sha256d.js';
 
-export interface ScanOptions {
+/** The sets are not changed: what the block creates and spends is for the caller to add and delete. */
+export interface ScanOptions extends Watched {
   network: NetworkName;
-  scripts: ScriptSet;
-  /** Not changed: what the block creates and spends is for the caller to add and delete. */
-  outpoints: OutpointSet;
 }
 
 /** One push of 32 bytes is the whole witness of a coinbase: stack size, item size, item (BIP141). */
@@ -43,10 +40,10 @@ export function scanBlock(bytes: Uint8Array, options: ScanOptions): ScannedBlock
   if (!checkProofOfWork(header, powLimitOf(options.network))) {
     return invalid('proof-of-work', `hash ${header.hash} is not below the target of bits ${header.bits.toString(16)}`);
   }
-  const layout = readBlock(bytes, options.scripts);
+  const layout = readBlock(bytes, options);
   if (layout.kind === 'invalid') return layout;
   const hashes = hashBlock(bytes, layout);
-  return checkRoots(bytes, header, layout, hashes) ?? collect(bytes, header, layout, hashes, options.outpoints);
+  return checkRoots(bytes, header, layout, hashes) ?? collect(bytes, header, layout, hashes);
 }
 
 function checkRoots(
@@ -82,39 +79,85 @@ function collect(
   header: BlockHeader,
   layout: BlockLayout,
   hashes: BlockHashes,
-  outpoints: OutpointSet,
 ): ScannedBlock | BlockInvalid {
-  const { inputs, firstInputs, transactionCount, matches } = layout;
-  const outputs: FoundOutput[] = [];
-  const spends: FoundSpend[] = [];
-  const transactions: FoundTransaction[] = [];
-  const created = createOutpointSet();
-  const spent = createOutpointSet();
-  let nextMatch = 0;
-  for (let i = 0; i < transactionCount; i++) {
-    const first = firstInputs[i] ?? 0;
-    const end = firstInputs[i + 1] ?? 0;
-    for (let input = first; i > 0 && input < end; input++) {
-      const at = inputs[input] ?? 0;
-      if (!outpoints.hasBytes(bytes, at) && !created.hasBytes(bytes, at)) continue;
-      const [prevTxid, prevVout] = [hashHex(bytes, at), u32At(bytes, at + 32)];
-      if (spent.has(prevTxid, prevVout)) return invalid('double-spend', `${prevTxid}:${prevVout} is spent twice`);
-      spent.add(prevTxid, prevVout);
-      spends.push({ txid: hashes.txid(i), vin: input - first, prevTxid, prevVout });
-    }
-    if (matches[nextMatch]?.transaction !== i) continue;
-
-    const txid = hashes.txid(i);
-    const coinbase = i === 0;
-    const spentBy = Array.from(inputs.subarray(first, end), (at) => `${hashHex(bytes, at)}:${u32At(bytes, at + 32)}`);
-    transactions.push({ txid, coinbase, inputs: coinbase ? [] : spentBy });
-    for (let match = matches[nextMatch]; match?.transaction === i; match = matches[++nextMatch]) {
-      const { vout, owner, offset, scriptOffset, scriptLength } = match;
-      if (created.has(txid, vout)) return invalid('duplicate-transactions', `${txid} is there twice`);
-      created.add(txid, vout);
-      const script = hex(bytes, scriptOffset, scriptLength);
-      outputs.push({ txid, vout, amountSats: u64At(bytes, offset), script, owner, coinbase });
-    }
+  const { transactionCount } = layout;
+  const found: Found = {
+    outputs: [],
+    spends: [],
+    transactions: [],
+    created: createOutpointSet(),
+    spent: createOutpointSet(),
+  };
+  const cursor = { match: 0, spend: 0 };
+  const concernsUs = layout.matches.length > 0 || layout.spends.length > 0;
+  for (let i = 0; concernsUs && i < transactionCount; i++) {
+    const trouble =
+      collectSpends(bytes, layout, hashes, found, i, cursor) ?? collectOutputs(bytes, layout, hashes, found, i, cursor);
+    if (trouble) return trouble;
   }
+  const { outputs, spends, transactions } = found;
   return { kind: 'scanned', header, size: bytes.length, transactionCount, outputs, spends, transactions };
+}
+
+interface Found {
+  outputs: FoundOutput[];
+  spends: FoundSpend[];
+  transactions: FoundTransaction[];
+  /** Outpoints of `outputs`: watched for the rest of the block. */
+  created: OutpointSet;
+  /** Outpoints of `spends`. */
+  spent: OutpointSet;
+}
+
+/** The next entries of `matches` and `spends` in the layout, which are in block order. */
+interface Next {
+  match: number;
+  spend: number;
+}
+
+function collectSpends(
+  bytes: Uint8Array,
+  layout: BlockLayout,
+  hashes: BlockHashes,
+  found: Found,
+  transaction: number,
+  next: Next,
+): BlockInvalid | undefined {
+  const first = layout.firstInputs[transaction] ?? 0;
+  const end = layout.firstInputs[transaction + 1] ?? 0;
+  for (let input = first; input < end; input++) {
+    const at = layout.inputs[input] ?? 0;
+    if (layout.spends[next.spend] === input) next.spend++;
+    else if (!found.created.hasBytes(bytes, at)) continue;
+    const [prevTxid, prevVout] = [hashHex(bytes, at), u32At(bytes, at + 32)];
+    if (found.spent.has(prevTxid, prevVout)) return invalid('double-spend', `${prevTxid}:${prevVout} is spent twice`);
+    found.spent.add(prevTxid, prevVout);
+    found.spends.push({ txid: hashes.txid(transaction), vin: input - first, prevTxid, prevVout });
+  }
+  return undefined;
+}
+
+function collectOutputs(
+  bytes: Uint8Array,
+  layout: BlockLayout,
+  hashes: BlockHashes,
+  found: Found,
+  transaction: number,
+  next: Next,
+): BlockInvalid | undefined {
+  const { matches, firstInputs } = layout;
+  if (matches[next.match]?.transaction !== transaction) return undefined;
+  const txid = hashes.txid(transaction);
+  const coinbase = transaction === 0;
+  const inputs = layout.inputs.subarray(firstInputs[transaction], firstInputs[transaction + 1]);
+  const spent = coinbase ? [] : Array.from(inputs, (at) => `${hashHex(bytes, at)}:${u32At(bytes, at + 32)}`);
+  found.transactions.push({ txid, coinbase, inputs: spent });
+  for (let match = matches[next.match]; match?.transaction === transaction; match = matches[++next.match]) {
+    const { vout, owner, offset, scriptOffset, scriptLength } = match;
+    if (found.created.has(txid, vout)) return invalid('duplicate-transactions', `${txid} is there twice`);
+    found.created.add(txid, vout);
+    const script = hex(bytes, scriptOffset, scriptLength);
+    found.outputs.push({ txid, vout, amountSats: u64At(bytes, offset), script, owner, coinbase });
+  }
+  return undefined;
 }
