@@ -1,5 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
+import type { PushedBlocks } from '../bitcoin/push/pushed-blocks.js';
 import { COMMAND_PARTS, createCommandParts, type CommandPartsOptions } from './command-parts.js';
 import { CreateWalletHandler } from './handlers/create-wallet.js';
 import { IssueAddressHandler } from './handlers/issue-address.js';
@@ -17,7 +18,7 @@ import { OpenAccountController } from './http/open-account.controller.js';
 import { PUSHED_BLOCKS, PushBlockController } from './http/push-block.controller.js';
 import { SendTransferController } from './http/send-transfer.controller.js';
 import { WatchScriptController } from './http/watch-script.controller.js';
-import type { DevChain, PushedBlocks } from './ports.js';
+import type { DevChain } from './ports.js';
 
 export interface CommandModuleOptions extends CommandPartsOptions {
   /** Undefined where blocks come from elsewhere. */

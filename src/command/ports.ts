@@ -33,25 +33,6 @@ export interface WalletKeys {
   ensure(walletId: string): Promise<{ descriptor: string; accountKey: string }>;
 }
 
-/** Blocks that come by `POST /v1/chain/blocks`. */
-export interface PushedBlocks {
-  submit(raw: Uint8Array): Promise<PushOutcome>;
-}
-
-export type PushOutcome =
-  | {
-      outcome: 'connected' | 'reorganised' | 'side-branch' | 'already-known';
-      hash: string;
-      height: number;
-      /** Hashes, newest first. */
-      disconnected: readonly string[];
-      /** Hashes, oldest first. */
-      connected: readonly string[];
-      /** Position of the last event of it, or of the ledger where nothing was written. */
-      position: bigint;
-    }
-  | { rejected: 'block-unknown-parent' | 'block-invalid'; detail: string };
-
 export interface DevRefusal {
   rejected: string;
   detail: string;

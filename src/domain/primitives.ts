@@ -14,7 +14,8 @@ export const idSchema = z.string().regex(ID_PATTERN, 'must be 1 to 64 of the cha
 /** Satoshis as they stand in JSON: a decimal string, zero or more, at most 21 million coins. */
 export const satsSchema = z
   .string()
-  .regex(/^(0|[1-9][0-9]{0,15})$/, 'must be satoshis as a decimal string')
+  // What is no number must not come to the next check, where BigInt would throw.
+  .regex(/^(0|[1-9][0-9]{0,15})$/, { error: 'must be satoshis as a decimal string', abort: true })
   .refine((text) => BigInt(text) <= MAX_MONEY_SATS, 'must be at most 21 million coins');
 
 /** Satoshis with a sign, as in postings. */

@@ -1,6 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiResponse } from '@nestjs/swagger';
-import type { z } from 'zod';
+import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiResponse } from '@nestjs/swagger';
+import { z } from 'zod';
 import { PROBLEM_CODES, type ProblemCode } from '../../platform/http/problem-codes.js';
 
 /** What can happen to every request that has a body. */
@@ -26,6 +26,9 @@ const OF_EVERY_COMMAND: readonly ProblemCode[] = [
 export interface EndpointDocs {
   summary: string;
   description?: string;
+  body?: z.ZodType;
+  /** Parameters of the path. */
+  params?: Readonly<Record<string, z.ZodType>>;
   success: { status: number; description: string; schema: z.ZodType };
   problems: readonly ProblemCode[];
 }
@@ -59,6 +62,7 @@ export function ApiCommand(docs: EndpointDocs): MethodDecorator {
       standardSchema: docs.success.schema,
       headers: { ...POSITION_RESPONSE_HEADER, ...REPLAYED_RESPONSE_HEADER },
     }),
+    ...requestDocs(docs),
     ...problemResponses([...OF_EVERY_REQUEST, ...OF_EVERY_COMMAND, ...docs.problems], REPLAYED_RESPONSE_HEADER),
   );
 }
@@ -76,8 +80,29 @@ export function ApiEndpoint(docs: EndpointDocs & { hasPosition: boolean }): Meth
       standardSchema: docs.success.schema,
       ...(docs.hasPosition ? { headers: POSITION_RESPONSE_HEADER } : {}),
     }),
+    ...requestDocs(docs),
     ...problemResponses([...OF_EVERY_REQUEST, ...docs.problems], {}),
   );
+}
+
+/** The decorators' types know OpenAPI 3.0 only; the document is 3.1, whose schemas are JSON Schema. */
+type SchemaObject = NonNullable<Extract<Parameters<typeof ApiParam>[0], { schema?: unknown }>['schema']>;
+type SchemaOfDecorators = Extract<Parameters<typeof ApiBody>[0], { schema: unknown }>['schema'];
+
+export function toOpenApiSchema(schema: z.ZodType, io: 'input' | 'output'): SchemaOfDecorators {
+  const { $schema: _dialect, ...json } = z.toJSONSchema(schema, { io, target: 'draft-2020-12' });
+  return json as SchemaOfDecorators;
+}
+
+function requestDocs({ body, params = {} }: EndpointDocs): MethodDecorator[] {
+  return [
+    ...Object.entries(params).map(([name, schema]) =>
+      ApiParam({ name, schema: toOpenApiSchema(schema, 'input') as SchemaObject }),
+    ),
+    ...(body === undefined
+      ? []
+      : [ApiBody({ required: !body.safeParse({}).success, schema: toOpenApiSchema(body, 'input') })]),
+  ];
 }
 
 function problemResponses(

@@ -17,6 +17,7 @@ export class CreateWalletController {
     summary: 'Create a wallet',
     description:
       'Watches the addresses of a public descriptor, or scripts by hand where there is none. Signer `local` makes and keeps the keys itself, on regtest and signet only; a private key in a descriptor is refused and kept nowhere.',
+    body: createWalletBody,
     success: { status: 201, description: 'The wallet is there', schema: createWalletAnswer },
     problems: ['wallet-exists', 'descriptor-invalid', 'descriptor-in-use', 'signer-not-allowed', 'ledger-behind'],
   })

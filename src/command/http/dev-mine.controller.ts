@@ -15,6 +15,7 @@ export class DevMineController {
   @HttpCode(200)
   @ApiEndpoint({
     summary: 'Mine blocks on the built-in chain',
+    body: devMineBody,
     success: { status: 200, description: 'Hashes of the new blocks, oldest first', schema: devMineAnswer },
     problems: ['address-invalid', 'dev-chain-refused'],
     hasPosition: false,

@@ -16,6 +16,7 @@ export class DevPayController {
   @ApiEndpoint({
     summary: 'Pay an address from the built-in miner',
     description: 'A real transaction in the built-in mempool; the next block mined holds it.',
+    body: devPayBody,
     success: { status: 200, description: 'The transaction is in the mempool', schema: devPayAnswer },
     problems: ['address-invalid', 'amount-invalid', 'dev-chain-refused'],
     hasPosition: false,

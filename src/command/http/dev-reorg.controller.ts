@@ -15,6 +15,7 @@ export class DevReorgController {
   @HttpCode(200)
   @ApiEndpoint({
     summary: 'Replace the last blocks of the built-in chain by a longer branch',
+    body: devReorgBody,
     success: { status: 200, description: 'Hashes of the blocks that went and came', schema: devReorgAnswer },
     problems: ['dev-chain-refused'],
     hasPosition: false,

@@ -17,6 +17,8 @@ export class IssueAddressController {
   @ApiCommand({
     summary: "Hand out the wallet's next address",
     description: 'Deposits to it are taken by the account, or by the house where none is named.',
+    body: issueAddressBody,
+    params: { walletId: idSchema },
     success: { status: 201, description: 'The address is watched and handed out', schema: issueAddressAnswer },
     problems: ['wallet-not-found', 'account-not-found', 'wallet-has-no-descriptor', 'ledger-behind'],
   })

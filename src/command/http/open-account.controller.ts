@@ -15,6 +15,7 @@ export class OpenAccountController {
   @Post('/v1/accounts')
   @ApiCommand({
     summary: 'Open an account',
+    body: openAccountBody,
     success: { status: 201, description: 'The account is open', schema: openAccountAnswer },
     problems: ['account-exists'],
   })

@@ -1,6 +1,7 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { z } from 'zod';
+import { toOpenApiSchema } from './api-docs.js';
 import { PROBLEM_CODES } from '../../platform/http/problem-codes.js';
 
 const PROBLEM_SCHEMA = {
@@ -44,9 +45,7 @@ export function createOpenApiDocument(app: INestApplication, version: string): O
   const document = SwaggerModule.createDocument(app, config, {
     operationIdFactory: (_controller, method) => method,
     standardSchemaConverter: (schema, { schemaType }) => {
-      if (!(schema instanceof z.ZodType)) return undefined;
-      const { $schema: _dialect, ...json } = z.toJSONSchema(schema, { io: schemaType, target: 'draft-2020-12' });
-      return { schema: json };
+      return schema instanceof z.ZodType ? { schema: toOpenApiSchema(schema, schemaType) } : undefined;
     },
   });
   document.components = {

@@ -4,7 +4,7 @@ import { ApiBody, ApiConsumes, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { RouteSettings } from '../../platform/http/http-adapter.js';
 import { ProblemError } from '../../platform/http/problem.js';
-import type { PushedBlocks } from '../ports.js';
+import type { PushedBlocks } from '../../bitcoin/push/pushed-blocks.js';
 import { ApiEndpoint } from './api-docs.js';
 import { POSITION_HEADER } from './command-endpoint.js';
 import { pushBlockAnswer } from './schemas.js';
@@ -49,11 +49,21 @@ export class PushBlockController {
       throw new ProblemError('chain-source-not-push', 'Blocks come from another source here (BITCOIN_SOURCE).');
     }
     const outcome = await this.pushed.submit(rawBlock(body, request.headers['content-type'] ?? ''));
-    if ('rejected' in outcome) throw new ProblemError(outcome.rejected, outcome.detail);
-    const position = outcome.position.toString();
-    void reply.header(POSITION_HEADER, position);
-    const { hash, height, disconnected, connected } = outcome;
-    return { hash, height, outcome: outcome.outcome, disconnected, connected, position };
+    switch (outcome.kind) {
+      case 'unknown-parent':
+        throw new ProblemError(
+          'block-unknown-parent',
+          `The parent ${outcome.prevHash} of block ${outcome.hash} is not known here: send it first.`,
+        );
+      case 'invalid':
+        throw new ProblemError('block-invalid', outcome.detail, { extensions: { reason: outcome.reason } });
+      case 'accepted': {
+        const { kind: _kind, ...accepted } = outcome;
+        const position = outcome.position.toString();
+        void reply.header(POSITION_HEADER, position);
+        return { ...accepted, position };
+      }
+    }
   }
 }
 

@@ -16,6 +16,7 @@ export class SendTransferController {
   @ApiCommand({
     summary: 'Move money between two accounts',
     description: 'In the books only; nothing happens on the chain. A transferId can be used once per sender.',
+    body: sendTransferBody,
     success: { status: 201, description: 'The money has moved', schema: sendTransferAnswer },
     problems: [
       'account-not-found',

@@ -17,6 +17,8 @@ export class WatchScriptController {
   @ApiCommand({
     summary: 'Watch a script by hand',
     description: 'Any script, given in hex or as an address. Who watches a script first takes its deposits.',
+    body: watchScriptBody,
+    params: { walletId: idSchema },
     success: { status: 201, description: 'The script is watched', schema: watchScriptAnswer },
     problems: [
       'wallet-not-found',

@@ -8,7 +8,6 @@ import { ProblemFilter } from './problem-filter.js';
 import { SchemaPipe } from './schema-pipe.js';
 
 export interface HttpAppOptions extends HttpOptions {
-  logger: Logger;
   onInvariantBroken: (error: InvariantError) => void;
 }
 

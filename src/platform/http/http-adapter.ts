@@ -2,12 +2,14 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from '../logger.js';
 import { ANONYMOUS, type Authenticate } from './api-keys.js';
 import { KnownRoutes } from './known-routes.js';
 import { sendProblem } from './problem-filter.js';
+import { PROBLEM_CODES } from './problem-codes.js';
 import { problemOf } from './problem-of.js';
 import { PROBLEM_CONTENT_TYPE, ProblemError, renderProblem } from './problem.js';
-import { setRequestContext } from './request-context.js';
+import { pathOf, setRequestContext } from './request-context.js';
 import { readTraceContext } from './trace-context.js';
 
 /** Commands are small; 1 MiB is far above the largest valid one. */
@@ -30,6 +32,7 @@ export interface RouteSettings {
 
 export interface HttpOptions {
   authenticate: Authenticate;
+  logger: Logger;
   trustProxy: boolean;
   /** 48 hex digits; random unless a test says otherwise. */
   randomHex?: () => string;
@@ -41,6 +44,7 @@ export interface HttpOptions {
  * and `ProblemFilter` as global filter with the same `routes`.
  */
 export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapter; routes: KnownRoutes } {
+  const randomHex = options.randomHex ?? (() => randomBytes(24).toString('hex'));
   const adapter = new FastifyAdapter({
     bodyLimit: JSON_BODY_LIMIT_BYTES,
     trustProxy: options.trustProxy,
@@ -51,14 +55,16 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     exposeHeadRoutes: false,
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      // These come before every hook.
+      setRequestContext(request, { trace: readTraceContext(request.headers.traceparent, randomHex), actor: ANONYMOUS });
       void sendProblem(request, reply, problemOf(error));
     },
     clientErrorHandler: answerClientError,
   });
   const fastify = adapter.getInstance<FastifyInstance>();
   const routes = new KnownRoutes();
-  takeRouteSettings(fastify, routes);
-  openEveryRequest(fastify, options);
+  takeRouteSettings(fastify, routes, options.logger);
+  openEveryRequest(fastify, options.authenticate, randomHex);
   // Only what a route asks for: no route of ours takes text or bytes unless it says so.
   fastify.removeContentTypeParser('text/plain');
   fastify.addContentTypeParser(
@@ -71,20 +77,26 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
   return { adapter, routes };
 }
 
-function takeRouteSettings(fastify: FastifyInstance, routes: KnownRoutes): void {
+function takeRouteSettings(fastify: FastifyInstance, routes: KnownRoutes, logger: Logger): void {
   fastify.addHook('onRoute', (route) => {
     routes.add(route.url, Array.isArray(route.method) ? route.method : [route.method]);
     const settings = route.config as RouteSettings | undefined;
     if (settings?.bodyLimitBytes !== undefined) route.bodyLimit = settings.bodyLimitBytes;
+    // What fails before the handler (parsing, limits). Nest's handler would get these too, but without Fastify's codes.
+    route.errorHandler ??= (error, request, reply) => {
+      const problem = problemOf(error);
+      if (PROBLEM_CODES[problem.code].status >= 500)
+        logger.error({ path: pathOf(request), err: error }, 'request failed');
+      void sendProblem(request, reply, problem);
+    };
   });
 }
 
-function openEveryRequest(fastify: FastifyInstance, options: HttpOptions): void {
-  const randomHex = options.randomHex ?? (() => randomBytes(24).toString('hex'));
+function openEveryRequest(fastify: FastifyInstance, authenticate: Authenticate, randomHex: () => string): void {
   fastify.addHook('onRequest', (request, reply, done) => {
     const settings = (request.routeOptions.config ?? {}) as RouteSettings;
     const trace = readTraceContext(request.headers.traceparent, randomHex);
-    const actor = options.authenticate(request.headers.authorization);
+    const actor = authenticate(request.headers.authorization);
     setRequestContext(request, { trace, actor: actor ?? ANONYMOUS });
     if (actor === undefined && settings.public !== true) {
       void sendProblem(

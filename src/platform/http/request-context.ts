@@ -24,9 +24,11 @@ const NO_CONTEXT: RequestContext = {
   actor: ANONYMOUS,
 };
 
-/** The path of a request without its query, which may hold what should not be repeated. */
+const MAX_PATH_LENGTH = 256;
+
+/** The path of a request without its query, which may hold what should not be repeated; cut where it is very long. */
 export function pathOf(request: FastifyRequest): string {
-  const url = request.url;
+  const { url } = request;
   const end = url.indexOf('?');
-  return end === -1 ? url : url.slice(0, end);
+  return url.slice(0, Math.min(end === -1 ? url.length : end, MAX_PATH_LENGTH));
 }

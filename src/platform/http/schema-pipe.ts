@@ -33,7 +33,8 @@ export function fieldErrors(error: z.ZodError, base: readonly PropertyKey[] = []
         detail: 'is not a field of this request',
       }));
     }
-    return [{ pointer: pointerTo(path), detail: issue.message }];
+    const isMissing = issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
+    return [{ pointer: pointerTo(path), detail: isMissing ? 'is required' : issue.message }];
   });
   return errors.slice(0, MAX_ERRORS);
 }
