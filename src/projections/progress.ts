@@ -1,4 +1,5 @@
 import { readCheckpoints } from './checkpoint.js';
+import type { Checkpoint } from './checkpoint.js';
 import type { Queryable } from './log-reader.js';
 
 /** How often the checkpoint table is asked while somebody waits and the runner is in another process. */
@@ -33,6 +34,7 @@ export class ProgressTracker implements Progress {
   readonly #database: Queryable;
   readonly #ledger: string;
   readonly #names: readonly string[];
+  readonly #versions: ReadonlyMap<string, number>;
   readonly #positions = new Map<string, bigint>();
   readonly #waiters = new Set<Waiter>();
   readonly #listeners = new Set<(position: bigint) => void>();
@@ -41,10 +43,11 @@ export class ProgressTracker implements Progress {
   #poll: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(database: Queryable, ledger: string, names: readonly string[]) {
+  constructor(database: Queryable, ledger: string, projections: readonly { name: string; version: number }[]) {
     this.#database = database;
     this.#ledger = ledger;
-    this.#names = names;
+    this.#names = projections.map(({ name }) => name);
+    this.#versions = new Map(projections.map(({ name, version }) => [name, version]));
   }
 
   /** From the runner in this process: it alone moves checkpoints while it leads. */
@@ -60,9 +63,15 @@ export class ProgressTracker implements Progress {
     this.#schedulePoll();
   }
 
-  /** These are not to be waited for: they stand still, or their tables are of another version. */
-  forget(names: readonly string[]): void {
-    for (const name of names) this.#positions.delete(name);
+  /** What the database says. Tables that are being rebuilt, or of another version of the code, count as not there. */
+  take(checkpoints: ReadonlyMap<string, Checkpoint>): void {
+    for (const name of this.#names) {
+      const checkpoint = checkpoints.get(name);
+      const isUsable = checkpoint?.state !== 'rebuilding' && checkpoint?.version === this.#versions.get(name);
+      if (checkpoint !== undefined && isUsable) this.#positions.set(name, checkpoint.position);
+      else this.#positions.delete(name);
+    }
+    this.#moved();
   }
 
   reached(names: readonly string[] = this.#names): bigint {
@@ -75,14 +84,7 @@ export class ProgressTracker implements Progress {
   }
 
   async refresh(): Promise<void> {
-    const checkpoints = await readCheckpoints(this.#database, this.#ledger);
-    for (const name of this.#names) {
-      const checkpoint = checkpoints.get(name);
-      const known = checkpoint !== undefined && checkpoint.state !== 'rebuilding';
-      if (known) this.#positions.set(name, checkpoint.position);
-      else this.#positions.delete(name);
-    }
-    this.#moved();
+    this.take(await readCheckpoints(this.#database, this.#ledger));
   }
 
   async waitFor(position: bigint, names: readonly string[] | undefined, timeoutMs: number): Promise<bigint> {

@@ -62,11 +62,7 @@ export interface ProjectionRunner extends Progress {
 export function createProjectionRunner(options: ProjectionRunnerOptions): ProjectionRunner {
   const { pool, ledger, projections } = options;
   const notice = options.onNotice ?? ((): void => undefined);
-  const progress = new ProgressTracker(
-    pool,
-    ledger,
-    projections.map(({ name }) => name),
-  );
+  const progress = new ProgressTracker(pool, ledger, projections);
   const stopping = new AbortController();
   let running: Promise<void> | undefined;
   let leading = false;
@@ -128,7 +124,7 @@ async function lead(
   await ensureTables(client, ledger, projections);
   const retried = [...(await readCheckpoints(client, ledger)).values()].filter(({ state }) => state === 'halted');
   for (const { name } of retried) await setCheckpointState(client, ledger, name, 'live');
-  const rebuilding = startRebuilds(options, await readCheckpoints(client, ledger), signal);
+  const rebuilding = await startRebuilds(options, await readCheckpoints(client, ledger), signal);
   try {
     while (!signal.aborted) {
       try {
@@ -150,11 +146,11 @@ interface Rebuilding {
   onDone: (callback: () => void) => void;
 }
 
-function startRebuilds(
+async function startRebuilds(
   { projections, rebuild, onNotice, pool, ledger }: ProjectionRunnerOptions,
   checkpoints: ReadonlyMap<string, Checkpoint>,
   signal: AbortSignal,
-): Rebuilding {
+): Promise<Rebuilding> {
   const names = projections
     .filter(
       ({ name, version }) =>
@@ -170,8 +166,8 @@ function startRebuilds(
     },
   };
   if (names.length === 0) return rebuilding;
+  for (const name of names) await setCheckpointState(pool, ledger, name, 'rebuilding');
   const work = async (): Promise<void> => {
-    for (const name of names) await setCheckpointState(pool, ledger, name, 'rebuilding');
     while (!signal.aborted && rebuilding.names.size > 0) {
       try {
         await rebuild(names);
@@ -209,9 +205,7 @@ async function follow(
   );
   const isFar = ({ checkpoint }: Ready): boolean => front - checkpoint.position > BigInt(CATCH_UP_BATCH);
   const ready = all.filter((member) => !isFar(member));
-  progress.forget(projections.map(({ name }) => name));
-  for (const { name, position, state } of checkpoints.values())
-    if (state !== 'rebuilding') progress.tell([name], position);
+  progress.take(checkpoints);
   started();
   const halted = (halts: readonly Halt[]): void => {
     for (const halt of halts) options.onHalt?.(halt);
