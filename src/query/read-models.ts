@@ -1,0 +1,26 @@
+import type { Progress } from '../projections/progress.js';
+import type { ProjectionStatus } from '../projections/status.js';
+import type { ReadModels } from './ports.js';
+
+export interface ReadModelsOptions {
+  progress: Progress;
+  status(): Promise<ProjectionStatus[]>;
+  /** True while the runner in this process moves the read models: then nobody needs to ask the database where they are. */
+  isToldHere(): boolean;
+}
+
+/** The engine's progress as queries need it. */
+export function createReadModels({ progress, status, isToldHere }: ReadModelsOptions): ReadModels {
+  return {
+    reached: async (names) => {
+      if (!isToldHere()) await progress.refresh();
+      return progress.reached(names);
+    },
+    waitFor: (position, names, timeoutMs) => progress.waitFor(position, names, timeoutMs),
+    onAdvanced: (listener) =>
+      progress.onAdvanced(() => {
+        listener();
+      }),
+    status,
+  };
+}
