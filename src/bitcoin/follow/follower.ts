@@ -29,8 +29,6 @@ export interface FollowerDeps extends ChainSettings {
   random: () => number;
   /** A broken invariant or another bug: the process must end. The follower has stopped. */
   onFatal: (error: unknown) => void;
-  /** After each append. */
-  onCommitted?: (change: CommittedChange) => void;
   /** The source gave a block that is not valid; a source that can give another one may want to know. */
   onInvalidBlock?: (block: InvalidBlock) => Promise<void> | void;
   limits?: Partial<WriteLimits & FetchLimits & PlanLimits & PauseLimits>;
@@ -60,6 +58,8 @@ export interface Follower {
   stop(): Promise<void>;
   status(): FollowerStatus;
   onStatus(listener: (status: FollowerStatus) => void): () => void;
+  /** Calls back after each append, with what it changed. Returns the way to stop it. */
+  onCommitted(listener: (change: CommittedChange) => void): () => void;
   /**
    * Follows the source's tip as it is now, at once.
    *
@@ -84,6 +84,7 @@ export function createFollower(deps: FollowerDeps): Follower {
   const view = createLedgerView(network, store, outbox);
   const stopping = new AbortController();
   const listeners = new Set<(status: FollowerStatus) => void>();
+  const committedListeners = new Set<(change: CommittedChange) => void>();
   const speed = createSpeedometer(deps.now);
   let waiters: Waiter[] = [];
   let wake: () => void = () => undefined;
@@ -113,7 +114,7 @@ export function createFollower(deps: FollowerDeps): Follower {
   const onCommitted = (change: CommittedChange): void => {
     speed.count(change.connected.length);
     report(change.connected.length > 0 ? { lastConnectedAtMs: deps.now() } : {});
-    deps.onCommitted?.(change);
+    for (const listener of committedListeners) listener(change);
   };
   const writer = createChangeWriter({
     ledger,
@@ -247,6 +248,10 @@ export function createFollower(deps: FollowerDeps): Follower {
     onStatus(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
+    },
+    onCommitted(listener) {
+      committedListeners.add(listener);
+      return () => committedListeners.delete(listener);
     },
     syncNow: () =>
       new Promise((resolve, reject) => {
