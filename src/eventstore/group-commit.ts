@@ -28,19 +28,27 @@ interface Waiting extends BatchedAppend {
 }
 
 /**
+ * Clients that wait for their answers tend to fall into step: all in one batch, then all at work, and this process and the
+ * database take turns being idle. So a batch takes half of those who are about; the other half is the next one. With 200
+ * clients: 11,900 appends/s in step, XXX in two halves. Below this many appends a commit costs more than the turn.
+ */
+const MIN_SPLIT_APPENDS = 32;
+
+/**
  * Gathers appends while a batch commits and commits them together. One batch at a time, in the order they came.
  *
- * @param commit commits a batch as one transaction
+ * @param commit commits a batch as one transaction; careful: refusals are to be expected
  */
 export function createGroupCommit(
   limits: Readonly<AppendLimits>,
-  commit: (batch: readonly BatchedAppend[]) => Promise<BatchResult>,
+  commit: (batch: readonly BatchedAppend[], careful: boolean) => Promise<BatchResult>,
   onCommitted: (batch: CommittedBatch) => void,
 ): GroupCommit {
   const chains = createAppendChains();
   const queue: Waiting[] = [];
   let queuedBytes = 0;
   let running = false;
+  let careful = false;
   let closing: Promise<void> | undefined;
   let closed: (() => void) | undefined;
 
@@ -66,28 +74,29 @@ export function createGroupCommit(
   function start(): void {
     running = true;
     // At least to the end of this turn of the event loop, so that what arrives together is committed together.
-    if (limits.gatherMs === 0) setImmediate(() => void next());
-    else setTimeout(() => void next(), limits.gatherMs);
+    if (limits.gatherMs === 0) setImmediate(() => void next(0));
+    else setTimeout(() => void next(0), limits.gatherMs);
   }
 
-  async function next(): Promise<void> {
-    const batch = takeBatch();
+  /** @param returning size of the batch just committed, whose clients will soon be back with their next appends */
+  async function next(returning: number): Promise<void> {
+    const batch = takeBatch(Math.max(MIN_SPLIT_APPENDS, Math.ceil((queue.length + returning) / 2)));
     const settlements = await commitOrSplit(batch);
     // First the next batch, then the answers: the database works while we answer.
-    if (queue.length > 0) void next();
+    if (queue.length > 0) void next(batch.length);
     else running = false;
     for (const settle of settlements) settle();
     forgetLater(batch);
     if (!running) closed?.();
   }
 
-  function takeBatch(): Waiting[] {
+  function takeBatch(maxAppends: number): Waiting[] {
     const keys = new Set<string>();
     let bytes = 0;
     let count = 0;
     for (const { append } of queue) {
       const key = append.idempotency?.key;
-      const fits = count < limits.maxBatchAppends && bytes + append.bytes <= limits.maxBatchBytes;
+      const fits = count < Math.min(maxAppends, limits.maxBatchAppends) && bytes + append.bytes <= limits.maxBatchBytes;
       // The second use of a key waits until the first is committed, and then finds it used.
       if (count > 0 && (!fits || (key !== undefined && keys.has(key)))) break;
       if (key !== undefined) keys.add(key);
@@ -101,7 +110,8 @@ export function createGroupCommit(
   /** Where the data of one append makes the statement fail, it must fail alone: halves, down to that one. */
   async function commitOrSplit(batch: Waiting[]): Promise<(() => void)[]> {
     try {
-      const { results, events } = await commit(batch);
+      const { results, events, refused } = await commit(batch, careful);
+      careful = refused;
       const settlements = batch.map((waiting, index) => settled(waiting, results[index]));
       if (events.length > 0) onCommitted({ events, appends: batch.length });
       return settlements;

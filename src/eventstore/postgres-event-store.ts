@@ -34,7 +34,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
   const limits = { ...DEFAULT_APPEND_LIMITS, ...options.limits };
   const groupCommit = createGroupCommit(
     limits,
-    (batch) => commitBatch(pool, ledger, batch, limits.commitTimeoutMs),
+    (batch, careful) => commitBatch(pool, ledger, batch, { timeoutMs: limits.commitTimeoutMs, careful }),
     onCommitted,
   );
 

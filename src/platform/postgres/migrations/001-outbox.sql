@@ -58,7 +58,7 @@ END $$;
 -- VOLATILE, so that each statement in it sees what was committed while it waited for the lock.
 CREATE FUNCTION check_outbox_order() RETURNS trigger LANGUAGE plpgsql VOLATILE SECURITY DEFINER
   SET search_path = pg_catalog, public, pg_temp
-  SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+  SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
   v_added record;
@@ -100,10 +100,10 @@ BEGIN
     IF v_added.continues THEN
       SELECT a.stream, a.revision INTO v_bad
       FROM added a
-      WHERE a.ledger = v_added.ledger AND a.revision > 0 AND NOT EXISTS (
-        SELECT FROM outbox o WHERE o.ledger = a.ledger AND o.stream = a.stream AND o.revision = a.revision - 1
-          -- A revision must also come after the one before it in the ledger's order.
-          AND o.position < a.position)
+      WHERE a.ledger = v_added.ledger AND a.revision > 0
+        -- The revision before must be there, and before this one in the ledger's order too.
+        AND coalesce((SELECT o.position FROM outbox o
+          WHERE o.ledger = a.ledger AND o.stream = a.stream AND o.revision = a.revision - 1), a.position) >= a.position
       LIMIT 1;
       IF FOUND THEN
         RAISE EXCEPTION 'revision % of stream % must come after revision %', v_bad.revision, v_bad.stream, v_bad.revision - 1
@@ -123,12 +123,18 @@ AS $$
 DECLARE
   v_last bigint;
 BEGIN
+  IF TG_OP = 'INSERT' THEN
+    IF NEW.position <> 0 OR NEW.recorded_at <> 'epoch' THEN
+      RAISE EXCEPTION 'a ledger begins empty' USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+  END IF;
   SELECT position INTO v_last FROM outbox WHERE ledger = NEW.ledger ORDER BY position DESC LIMIT 1;
   IF NEW.position <> coalesce(v_last, 0) THEN
     RAISE EXCEPTION 'the head of ledger % must be its last position %, not %', NEW.ledger, coalesce(v_last, 0), NEW.position
       USING ERRCODE = 'integrity_constraint_violation';
   END IF;
-  IF TG_OP = 'UPDATE' AND (NEW.ledger <> OLD.ledger OR NEW.recorded_at < OLD.recorded_at) THEN
+  IF NEW.ledger <> OLD.ledger OR NEW.recorded_at < OLD.recorded_at THEN
     RAISE EXCEPTION 'the head of ledger % must not go back', OLD.ledger USING ERRCODE = 'integrity_constraint_violation';
   END IF;
   RETURN NEW;
@@ -154,43 +160,41 @@ ALTER TABLE ledger_head ENABLE ALWAYS TRIGGER ledger_head_stays;
 
 -- Commits a batch of appends, each accepted or refused on its own, in the order given. One call is one transaction.
 --
--- Per append: its stream (an index into p_streams), the revision it expects (-1: no such stream yet; -2: refuse in any case;
--- null: only the outcome of a rejection is kept), the append of this batch that it builds on (0: none) and falls with, its
--- number of events, and its idempotency key, request hash and outcome (null: none). No key may appear twice.
+-- Per append: the stream (a number, the same for the same stream, from 1 without gaps; 0 where it has no events), the
+-- revision that it expects (-1: no such stream yet; -2: refuse in any case; null: only the outcome of a rejection is kept),
+-- the append of this batch that it builds on (0: none) and falls with, the number of its last event in the batch, the count
+-- of its events, and its idempotency key, request hash and outcome (null: none). No key may appear twice.
 -- Per event, in the order of the appends: the append it belongs to, and its columns.
 --
 -- Returns one letter per append - a: appended, r: rejection kept, k: key used before, t: these very events are there
 -- already, w: wrong expected revision - and the details of every k, t and w. Appended events have the positions from
 -- first_position on.
 --
--- The planner settings: nested loops over the indexes are right at every size of the tables. A plan that was cached while
--- they were small would scan them.
+-- Nearly always every append is accepted, so first they are simply inserted: the constraints and the trigger refuse exactly
+-- what must be refused (a revision that is taken, one that does not follow, a key that is used). Only then is each looked
+-- at. Saves three look-ups for each append, a quarter of the time. p_careful: leave that out, refusals are expected.
+--
+-- Every look-up is a scalar subquery on all columns of a unique index: the only sensible plan there is. An EXISTS may become a
+-- join that scans a table, planned while the table was small and then cached (seen: 20 times slower at 30,000 rows).
 CREATE FUNCTION append_events(
-  p_ledger text, p_streams text[],
-  p_stream_of int[], p_expected bigint[], p_after int[], p_counts int[],
+  p_ledger text, p_careful boolean,
+  p_stream_of int[], p_expected bigint[], p_after int[], p_last int[], p_counts int[],
   p_keys text[], p_hashes bytea[], p_outcomes json[],
-  p_append_of int[], p_ids uuid[], p_types text[], p_versions int[], p_data jsonb[], p_metadata jsonb[]
+  p_append_of int[], p_streams text[], p_revisions bigint[],
+  p_ids uuid[], p_types text[], p_versions int[], p_data jsonb[], p_metadata jsonb[]
 ) RETURNS TABLE (kinds text, first_position bigint, recorded_at timestamptz, details json)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
   SET search_path = pg_catalog, public, pg_temp
-  SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+  SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
   v_head record;
-  v_next bigint;                -- next free position
   v_now timestamptz(3);
-  v_used int[];                 -- appends whose key was used before
-  v_revisions bigint[];         -- last revision of each stream, -1: none
-  v_kinds text := '';
-  v_kind text;
-  v_position_shift bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(p_counts)]);  -- + index of the event = position
-  v_revision_shift bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(p_counts)]);  -- + index of the event = revision
-  v_kept boolean[] := array_fill(false, ARRAY[cardinality(p_counts)]);
-  v_details json[] := '{}';
-  v_event int := 0;             -- events of the appends before this one
-  v_stream int;
-  v_there record;
+  v_kinds text;
+  v_shift bigint[];  -- position of an append's events = this + number of the event; null where it is not appended
+  v_details json;
+  v_position bigint;
 BEGIN
   SELECT position, recorded_at INTO v_head FROM ledger_head WHERE ledger = p_ledger FOR NO KEY UPDATE;
   IF NOT FOUND THEN
@@ -199,18 +203,80 @@ BEGIN
   END IF;
   -- From here on nobody else appends to this ledger: what is read below stays true until the commit.
   v_now := greatest(date_trunc('milliseconds', clock_timestamp()), v_head.recorded_at);
-  v_next := v_head.position + 1;
 
-  SELECT array_agg(k.i) INTO v_used
-  FROM unnest(p_keys) WITH ORDINALITY AS k(key, i)
-  WHERE EXISTS (SELECT FROM command_outcome c WHERE c.ledger = p_ledger AND c.key = k.key);
+  IF NOT p_careful THEN
+    BEGIN
+      INSERT INTO outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at)
+      SELECT p_ledger, v_head.position + e.i, e.id, e.stream, e.revision, e.type, e.version, e.data, e.metadata, v_now
+      FROM unnest(p_ids, p_streams, p_revisions, p_types, p_versions, p_data, p_metadata)
+           WITH ORDINALITY AS e(id, stream, revision, type, version, data, metadata, i);
+      INSERT INTO command_outcome (ledger, key, request_hash, outcome, position, recorded_at)
+      SELECT p_ledger, k.key, k.hash, k.outcome, CASE WHEN k.n > 0 THEN v_head.position + k.last END, v_now
+      FROM unnest(p_keys, p_hashes, p_outcomes, p_last, p_counts) AS k(key, hash, outcome, last, n)
+      WHERE k.key IS NOT NULL;
+      v_position := v_head.position + cardinality(p_ids);
+    EXCEPTION WHEN integrity_constraint_violation THEN
+      -- All of it is undone, and each append is looked at below.
+      v_position := NULL;
+    END;
+  END IF;
+
+  IF v_position IS NULL THEN
+    SELECT j.kinds, j.shift, j.details, j.last_position INTO v_kinds, v_shift, v_details, v_position
+    FROM judge_appends(p_ledger, v_head.position, p_stream_of, p_expected, p_after, p_counts, p_keys,
+                       p_append_of, p_streams, p_ids) j;
+    INSERT INTO outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at)
+    SELECT p_ledger, v_shift[e.a] + e.i, e.id, e.stream, e.revision, e.type, e.version, e.data, e.metadata, v_now
+    FROM unnest(p_append_of, p_ids, p_streams, p_revisions, p_types, p_versions, p_data, p_metadata)
+         WITH ORDINALITY AS e(a, id, stream, revision, type, version, data, metadata, i)
+    WHERE v_shift[e.a] IS NOT NULL;
+    INSERT INTO command_outcome (ledger, key, request_hash, outcome, position, recorded_at)
+    SELECT p_ledger, k.key, k.hash, k.outcome, CASE WHEN k.n > 0 THEN v_shift[k.i] + k.last END, v_now
+    FROM unnest(p_keys, p_hashes, p_outcomes, p_last, p_counts) WITH ORDINALITY AS k(key, hash, outcome, last, n, i)
+    WHERE k.key IS NOT NULL AND substr(v_kinds, k.i::int, 1) IN ('a', 'r');
+  END IF;
+
+  IF v_position > v_head.position THEN
+    PERFORM pg_notify('tallystick_outbox', p_ledger || ':' || v_position);
+  END IF;
+  -- Null: every append was accepted.
+  RETURN QUERY SELECT v_kinds, v_head.position + 1, v_now, v_details;
+END $$;
+
+-- Looks at each append of a batch, in order. Called with the ledger's head locked.
+CREATE FUNCTION judge_appends(
+  p_ledger text, p_head bigint,
+  p_stream_of int[], p_expected bigint[], p_after int[], p_counts int[], p_keys text[],
+  p_append_of int[], p_streams text[], p_ids uuid[],
+  OUT kinds text, OUT shift bigint[], OUT details json, OUT last_position bigint
+) LANGUAGE plpgsql VOLATILE
+  SET search_path = pg_catalog, public, pg_temp
+  SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_used int[];           -- appends whose key was used before
+  v_revisions bigint[];   -- last revision of each stream, -1: none
+  v_kind text;
+  v_details json[] := '{}';
+  v_event int := 0;       -- events of the appends before this one
+  v_stream int;
+  v_there record;
+BEGIN
+  SELECT array_agg(k.n) INTO v_used
+  FROM unnest(p_keys) WITH ORDINALITY AS k(key, n)
+  WHERE (SELECT true FROM command_outcome c WHERE c.ledger = p_ledger AND c.key = k.key);
 
   SELECT array_agg(coalesce(
            (SELECT o.revision FROM outbox o WHERE o.ledger = p_ledger AND o.stream = s.stream
-            ORDER BY o.revision DESC LIMIT 1), -1) ORDER BY s.i)
+            ORDER BY o.revision DESC LIMIT 1), -1) ORDER BY s.n)
   INTO v_revisions
-  FROM unnest(p_streams) WITH ORDINALITY AS s(stream, i);
+  FROM (SELECT p_stream_of[e.a] AS n, min(e.stream) AS stream
+        FROM unnest(p_append_of, p_streams) AS e(a, stream) GROUP BY 1) s;
 
+  kinds := '';
+  last_position := p_head;
+  shift := array_fill(NULL::bigint, ARRAY[cardinality(p_counts)]);
   FOR i IN 1 .. cardinality(p_counts) LOOP
     v_stream := p_stream_of[i];
     IF v_used IS NOT NULL AND i = ANY (v_used) THEN
@@ -221,13 +287,10 @@ BEGIN
       FROM command_outcome c WHERE c.ledger = p_ledger AND c.key = p_keys[i];
     ELSIF p_expected[i] IS NULL THEN
       v_kind := 'r';
-      v_kept[i] := true;
-    ELSIF p_expected[i] = v_revisions[v_stream] AND (p_after[i] = 0 OR substr(v_kinds, p_after[i], 1) IN ('a', 't')) THEN
+    ELSIF p_expected[i] = v_revisions[v_stream] AND (p_after[i] = 0 OR substr(kinds, p_after[i], 1) IN ('a', 't')) THEN
       v_kind := 'a';
-      v_kept[i] := true;
-      v_position_shift[i] := v_next - v_event - 1;
-      v_revision_shift[i] := v_revisions[v_stream] - v_event;
-      v_next := v_next + p_counts[i];
+      shift[i] := last_position - v_event;
+      last_position := last_position + p_counts[i];
       v_revisions[v_stream] := v_revisions[v_stream] + p_counts[i];
     ELSE
       v_kind := 'w';
@@ -235,8 +298,9 @@ BEGIN
       IF p_expected[i] >= -1 AND p_expected[i] + p_counts[i] <= v_revisions[v_stream] THEN
         SELECT count(*) AS n, max(o.position) AS position, max(o.recorded_at) AS recorded_at INTO v_there
         FROM unnest(p_ids[v_event + 1 : v_event + p_counts[i]]) WITH ORDINALITY AS e(id, nth)
-        JOIN outbox o ON o.ledger = p_ledger AND o.stream = p_streams[v_stream]
-          AND o.revision = p_expected[i] + e.nth AND o.id = e.id;
+        CROSS JOIN LATERAL (SELECT o.position, o.recorded_at FROM outbox o
+          WHERE o.ledger = p_ledger AND o.stream = p_streams[v_event + 1] AND o.revision = p_expected[i] + e.nth AND o.id = e.id
+          LIMIT 1) o;
         IF v_there.n = p_counts[i] THEN
           v_kind := 't';
           v_details := array_append(v_details, json_build_object('n', i, 'position', v_there.position::text,
@@ -247,28 +311,10 @@ BEGIN
         v_details := array_append(v_details, json_build_object('n', i, 'actual', v_revisions[v_stream]::text));
       END IF;
     END IF;
-    v_kinds := v_kinds || v_kind;
+    kinds := kinds || v_kind;
     v_event := v_event + p_counts[i];
   END LOOP;
-
-  IF v_next > v_head.position + 1 THEN
-    INSERT INTO outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at)
-    SELECT p_ledger, v_position_shift[e.a] + e.i, e.id, p_streams[p_stream_of[e.a]], v_revision_shift[e.a] + e.i,
-           e.type, e.version, e.data, e.metadata, v_now
-    FROM unnest(p_append_of, p_ids, p_types, p_versions, p_data, p_metadata)
-         WITH ORDINALITY AS e(a, id, type, version, data, metadata, i)
-    WHERE v_position_shift[e.a] IS NOT NULL;
-    PERFORM pg_notify('tallystick_outbox', p_ledger || ':' || (v_next - 1));
-  END IF;
-
-  INSERT INTO command_outcome (ledger, key, request_hash, outcome, position, recorded_at)
-  SELECT p_ledger, k.key, k.hash, k.outcome, k.shift + k.last, v_now
-  FROM (SELECT key, hash, outcome, kept, shift, sum(n) OVER (ORDER BY i) AS last
-        FROM unnest(p_keys, p_hashes, p_outcomes, v_kept, v_position_shift, p_counts)
-             WITH ORDINALITY AS u(key, hash, outcome, kept, shift, n, i)) k
-  WHERE k.kept AND k.key IS NOT NULL;
-
-  RETURN QUERY SELECT v_kinds, v_head.position + 1, v_now, array_to_json(v_details);
+  details := array_to_json(v_details);
 END $$;
 
 -- Position of the last event recorded at or before p_time; 0 where there is none.
@@ -315,7 +361,7 @@ BEGIN
   RETURN v_low;
 END $$;
 
-REVOKE ALL ON FUNCTION append_events, position_at, check_outbox_order, check_ledger_head FROM PUBLIC;
+REVOKE ALL ON FUNCTION append_events, judge_appends, position_at, check_outbox_order, check_ledger_head FROM PUBLIC;
 
 -- The application's role: it adds to the log and reads it. Where the server does not let us make roles (a hosted one), the
 -- application runs as the owner, and the triggers stand alone.
