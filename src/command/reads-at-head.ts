@@ -1,6 +1,8 @@
+import { InvariantError } from '../platform/assert.js';
+import { PlatformError, RetryableError } from '../platform/errors.js';
 import { ProblemError } from '../platform/http/problem.js';
 import { Gatherer } from './gatherer.js';
-import type { CommandLog, CommandReads } from './ports.js';
+import type { CommandLog, CommandReads, ScriptOwner } from './ports.js';
 
 /** As long as a read with `Ledger-Min-Position` waits. */
 export const HEAD_WAIT_MS = 2_000;
@@ -15,8 +17,8 @@ export class ReadsAtHead {
   readonly #events: Gatherer<string, true>;
 
   constructor(
-    readonly models: CommandReads,
-    readonly log: CommandLog,
+    private readonly models: CommandReads,
+    private readonly log: CommandLog,
   ) {
     this.#credits = new Gatherer({
       load: (accountIds) => models.credits(accountIds),
@@ -31,11 +33,19 @@ export class ReadsAtHead {
   }
 
   async creditsSats(accountId: string): Promise<bigint> {
-    return (await this.#credits.get(accountId)) ?? 0n;
+    return (await asRead(this.#credits.get(accountId))) ?? 0n;
   }
 
   async eventExists(id: string): Promise<boolean> {
-    return (await this.#events.get(id)) ?? false;
+    return (await asRead(this.#events.get(id))) ?? false;
+  }
+
+  scriptOwners(scripts: readonly string[]): Promise<Map<string, ScriptOwner>> {
+    return asRead(this.models.scriptOwners(scripts));
+  }
+
+  walletWithDescriptor(descriptorKeys: readonly string[]): Promise<string | undefined> {
+    return asRead(this.models.walletWithDescriptor(descriptorKeys));
   }
 
   /**
@@ -44,11 +54,21 @@ export class ReadsAtHead {
    * @throws ProblemError `ledger-behind` when they cannot reach it in time: there is no answer then, not even "no"
    */
   async catchUp(): Promise<void> {
-    const head = await this.log.head();
-    const reached = await this.models.waitFor(head, HEAD_WAIT_MS);
+    const head = await asRead(this.log.head());
+    const reached = await asRead(this.models.waitFor(head, HEAD_WAIT_MS));
     if (reached >= head) return;
     throw new ProblemError('ledger-behind', `The read models are at position ${reached}, the ledger is at ${head}.`, {
       extensions: { position: reached.toString() },
     });
+  }
+}
+
+/** A read that fails has changed nothing, so it may be tried again: the driver's errors do not say that themselves. */
+async function asRead<T>(reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof InvariantError || error instanceof PlatformError) throw error;
+    throw new RetryableError('the read models could not be read', {}, { cause: error });
   }
 }

@@ -63,12 +63,13 @@ export class StreamDecider<S> {
    */
   async run<F, D>(request: DecideRequest<S, F, D>): Promise<DecideResult<D>> {
     let failures = 0;
+    const tries = { uncertain: false };
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
       const cell = this.#cell(request.stream);
       try {
-        const result = await this.#attempt(cell, request, attempt);
+        const result = await this.#attempt(cell, request, attempt, tries);
         if (result === undefined) continue;
-        return result.kind === 'key-used' ? { ...result, uncertain: failures > 0 } : result;
+        return result.kind === 'key-used' ? { ...result, uncertain: tries.uncertain } : result;
       } catch (error) {
         if (!(error instanceof RetryableError) || error instanceof BusyError) throw error;
         failures += 1;
@@ -83,6 +84,7 @@ export class StreamDecider<S> {
     cell: StreamCell<S>,
     request: DecideRequest<S, F, D>,
     attempt: number,
+    tries: { uncertain: boolean },
   ): Promise<Exclude<DecideResult<D>, { kind: 'key-used' }> | { kind: 'key-used'; stored: StoredOutcome } | undefined> {
     if (attempt >= ALONE_FROM_ATTEMPT) await cell.settled();
     const newest = await cell.ready();
@@ -93,7 +95,7 @@ export class StreamDecider<S> {
     const decision = request.decide(version.state, facts);
     if (decision === 'again') return undefined;
     if (isRejection(decision)) return await this.#rejected(cell, version, request, facts, decision);
-    return await this.#append(cell, version, request, decision);
+    return await this.#append(cell, version, request, decision, tries);
   }
 
   async #append<F, D>(
@@ -101,6 +103,7 @@ export class StreamDecider<S> {
     version: Versioned<S>,
     request: DecideRequest<S, F, D>,
     decision: Decision<D>,
+    tries: { uncertain: boolean },
   ): Promise<
     { kind: 'appended'; position: bigint; detail: D } | { kind: 'key-used'; stored: StoredOutcome } | undefined
   > {
@@ -119,6 +122,7 @@ export class StreamDecider<S> {
       result = await appending;
     } catch (error) {
       cell.fail(advance.generation);
+      tries.uncertain = true;
       throw error;
     }
     switch (result.kind) {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLocalKeys } from '../../src/bitcoin/keys/local-keys.js';
 import type { NetworkName } from '../../src/bitcoin/network.js';
+import { createCommandReads } from '../../src/app/command-reads.js';
 import { CommandModule } from '../../src/command/command.module.js';
 import { createPostgresCommandLog } from '../../src/command/postgres-command-log.js';
 import type { PushedBlocks } from '../../src/bitcoin/push/pushed-blocks.js';
@@ -13,13 +14,16 @@ import { newEvents } from '../../src/domain/new-event.js';
 import type { DomainEvent } from '../../src/domain/events/event-types.js';
 import type { EventStore } from '../../src/eventstore/event-store.js';
 import { createPostgresEventStore } from '../../src/eventstore/postgres-event-store.js';
+import { createPostgresFeed } from '../../src/outbox/postgres-feed.js';
 import { createPostgresOutbox } from '../../src/outbox/postgres-outbox.js';
 import type { Outbox } from '../../src/outbox/outbox.js';
 import { createAuthenticate } from '../../src/platform/http/api-keys.js';
 import { createHttpApp } from '../../src/platform/http/create-http-app.js';
 import { createLogger } from '../../src/platform/logger.js';
+import { ALL_PROJECTIONS } from '../../src/projections/all-projections.js';
+import { rebuildProjections } from '../../src/projections/rebuild/rebuild-projections.js';
+import { createProjectionRunner } from '../../src/projections/runner/projection-runner.js';
 import type { TestDatabase } from './database.js';
-import { createLogReads } from './log-reads.js';
 
 export interface CommandServerOptions {
   database: TestDatabase;
@@ -43,20 +47,35 @@ export interface CommandServer {
   close(): Promise<void>;
 }
 
-/** The command side over HTTP on a free port of the loopback, on a real store. */
+/** The command side over HTTP on a free port of the loopback, on a real store with real read models. */
 export async function startCommandServer(options: CommandServerOptions): Promise<CommandServer> {
   const { database, ledger = 'main', network = 'regtest' } = options;
   const { pool } = database;
-  const postgresStore = createPostgresEventStore({ pool, ledger });
+  const feed = createPostgresFeed({ pool, ledger });
+  const postgresStore = createPostgresEventStore({
+    pool,
+    ledger,
+    onCommitted: (batch) => {
+      feed.committed(batch);
+    },
+  });
   const store = options.wrapStore?.(postgresStore) ?? postgresStore;
   const outbox = createPostgresOutbox({ pool, ledger });
-  const logReads = createLogReads(pool, ledger);
+  const runner = createProjectionRunner({
+    pool,
+    ledger,
+    feed,
+    projections: ALL_PROJECTIONS,
+    rebuild: (names) => rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS, names }),
+  });
+  await runner.start();
+  const reads = createCommandReads(pool, ledger, runner);
   const keysDirectory = options.keysDirectory ?? mkdtempSync(join(tmpdir(), 'tallystick-keys-'));
   const module = CommandModule.register({
     ledger,
     network,
     store,
-    reads: options.wrapReads?.(logReads) ?? logReads,
+    reads: options.wrapReads?.(reads) ?? reads,
     log: createPostgresCommandLog({ pool, outbox }),
     keys: createLocalKeys({ directory: join(keysDirectory, 'keys'), network, randomBytes }),
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
@@ -81,6 +100,8 @@ export async function startCommandServer(options: CommandServerOptions): Promise
     close: async () => {
       await app.close();
       await store.close();
+      await runner.stop();
+      await feed.close();
       if (options.keysDirectory === undefined) rmSync(keysDirectory, { recursive: true, force: true });
     },
   };

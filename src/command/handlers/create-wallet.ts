@@ -81,7 +81,7 @@ export class CreateWalletHandler implements ICommandHandler<CreateWalletCommand,
     const used = [branches.descriptor, branches.changeDescriptor].filter((text) => text !== null).map(descriptorKey);
     if (used.length === 0) return { branches, descriptorUsedBy: undefined };
     await this.parts.reads.catchUp();
-    return { branches, descriptorUsedBy: await this.parts.reads.models.walletWithDescriptor(used) };
+    return { branches, descriptorUsedBy: await this.parts.reads.walletWithDescriptor(used) };
   }
 
   async #branches(input: CreateWalletInput, signer: Signer): Promise<Branches | Rejection> {

@@ -62,7 +62,7 @@ export class IssueAddressHandler implements ICommandHandler<IssueAddressCommand,
       indexOf.set(derive(index).script, index);
     // A script may have been taken by hand a moment ago.
     await reads.catchUp();
-    const owners = await reads.models.scriptOwners([...indexOf.keys()]);
+    const owners = await reads.scriptOwners([...indexOf.keys()]);
     return {
       accountExists,
       derive,

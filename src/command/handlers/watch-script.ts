@@ -81,7 +81,7 @@ export class WatchScriptHandler implements ICommandHandler<WatchScriptCommand, C
     const accountExists = accountId === null || (await knownAccounts.exists(accountId));
     if (!accountExists) return { accountExists, watchedBy: undefined };
     await reads.catchUp();
-    const owners = await reads.models.scriptOwners([script]);
+    const owners = await reads.scriptOwners([script]);
     return { accountExists, watchedBy: owners.get(script)?.walletId };
   }
 }
