@@ -6,7 +6,7 @@ import { runMigrate } from './migrate-command.js';
 import { runRebuild } from './rebuild-command.js';
 import { runStart } from './start-command.js';
 import { runVerify } from './verify-command.js';
-import { VERSION } from './version.js';
+import { VERSION } from '../platform/version.js';
 
 const program = new Command('tallystick')
   .description('An event-sourced Bitcoin ledger. Configuration comes from the environment: see docs/configuration.md.')

@@ -1,0 +1,67 @@
+import type pg from 'pg';
+import type { Follower } from '../bitcoin/follow/follower.js';
+import type { FollowerState } from '../bitcoin/follow/follower-status.js';
+import type { Outbox } from '../outbox/outbox.js';
+import type { ProjectionRunner } from '../projections/runner/projection-runner.js';
+import type { HealthCheck } from '../query/ports.js';
+
+/** More than this many events behind, answers about the present are stale for longer than a client waits. */
+const MAX_LAG_EVENTS = 10_000n;
+
+/** States in which the ledger does what it should. A node that is behind is waited for; the answers are right meanwhile. */
+const GOOD_STATES: ReadonlySet<FollowerState> = new Set(['synced', 'syncing', 'node-behind']);
+
+export interface HealthDeps {
+  pool: pg.Pool;
+  outbox: Outbox;
+  runner: ProjectionRunner;
+  follower: Follower;
+}
+
+/** What `GET /health/ready` asks, part by part. */
+export function createHealthChecks({ pool, outbox, runner, follower }: HealthDeps): readonly HealthCheck[] {
+  return [
+    {
+      name: 'database',
+      check: async () => {
+        await pool.query('SELECT 1');
+        return { ok: true, detail: 'answers' };
+      },
+    },
+    {
+      name: 'feed',
+      check: async () => {
+        const projections = await runner.status();
+        const halted = projections.filter(({ state }) => state === 'halted');
+        return halted.length === 0
+          ? { ok: true, detail: `${projections.length} projections live` }
+          : {
+              ok: false,
+              detail: halted
+                .map(({ name, haltedAt, reason }) => `${name} halted at position ${haltedAt ?? '?'}: ${reason ?? ''}`)
+                .join('; '),
+            };
+      },
+    },
+    {
+      name: 'lag',
+      check: async () => {
+        const head = await outbox.head();
+        await runner.refresh();
+        const lag = head - runner.reached();
+        return { ok: lag <= MAX_LAG_EVENTS, detail: `${lag} events behind position ${head}` };
+      },
+    },
+    {
+      name: 'node',
+      check: () => {
+        const { state, detail, tip } = follower.status();
+        const where = tip === undefined ? 'no block yet' : `height ${tip.height}`;
+        return Promise.resolve({
+          ok: GOOD_STATES.has(state),
+          detail: `${state} at ${where}${detail === undefined ? '' : `: ${detail}`}`,
+        });
+      },
+    },
+  ];
+}

@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLocalKeys } from '../bitcoin/keys/local-keys.js';
+import { createPostgresCommandLog } from '../command/postgres-command-log.js';
+import { createPostgresEventStore } from '../eventstore/postgres-event-store.js';
+import { createPostgresFeed } from '../outbox/postgres-feed.js';
+import { createPostgresOutbox } from '../outbox/postgres-outbox.js';
+import type { Config } from '../platform/config.js';
+import type { Logger } from '../platform/logger.js';
+import { createMetrics } from '../platform/metrics.js';
+import { createPool } from '../platform/postgres/pool.js';
+import { ALL_PROJECTIONS } from '../projections/all-projections.js';
+import { rebuildProjections } from '../projections/rebuild/rebuild-projections.js';
+import { createProjectionRunner } from '../projections/runner/projection-runner.js';
+import { createClosers } from './closers.js';
+import { createCommandReads } from './command-reads.js';
+import { createDevChain } from './dev-chain.js';
+import { createApi } from './http-app.js';
+import { observeLedger } from './observe-ledger.js';
+import { openDatabase } from './open-database.js';
+import { openChainSide } from './open-chain-side.js';
+
+/** Connections for commands and reads. */
+const APP_CONNECTIONS = 16;
+/** One leads the read models, one listens, some read the log and rebuild. */
+const ENGINE_CONNECTIONS = 12;
+/** A start waits so long for the read models; after that it serves, and every answer says how far they are. */
+const CATCH_UP_TIMEOUT_MS = 10_000;
+
+export interface RunningLedger {
+  /** `http://host:port` */
+  url: string;
+  /** Stops taking requests, finishes what was begun, closes everything. */
+  close(): Promise<void>;
+}
+
+export interface OpenLedgerOptions {
+  logger: Logger;
+  /** A broken invariant or another bug: the process must end. */
+  onFatal: (error: unknown) => void;
+}
+
+/** Puts one ledger together in this process: database, log, read models, chain, API. */
+export async function openLedger(config: Config, options: OpenLedgerOptions): Promise<RunningLedger> {
+  const { logger, onFatal } = options;
+  const { ledger, network } = config;
+  const closers = createClosers(logger);
+  try {
+    const database = await openDatabase(config, 'own', logger);
+    closers.add('database', () => database.close());
+    const onError = (error: Error): void => {
+      logger.warn({ err: error }, 'a database connection was lost');
+    };
+    const pool = createPool(database.url, {
+      max: APP_CONNECTIONS,
+      role: database.role,
+      applicationName: 'tallystick-app',
+      onError,
+    });
+    closers.add('pool', () => pool.end());
+    const enginePool = createPool(database.url, {
+      max: ENGINE_CONNECTIONS,
+      role: database.role,
+      applicationName: 'tallystick-engine',
+      onError,
+    });
+    closers.add('engine pool', () => enginePool.end());
+
+    const outbox = createPostgresOutbox({ pool, ledger });
+    const feed = createPostgresFeed({ pool: enginePool, ledger, onError });
+    closers.add('feed', () => feed.close());
+    const store = createPostgresEventStore({
+      pool,
+      ledger,
+      onCommitted: (batch) => {
+        feed.committed(batch);
+      },
+    });
+    closers.add('event store', () => store.close());
+
+    const runner = createProjectionRunner({
+      pool: enginePool,
+      ledger,
+      feed,
+      projections: ALL_PROJECTIONS,
+      rebuild: (names) => rebuildProjections({ pool: enginePool, ledger, projections: ALL_PROJECTIONS, names }),
+      onHalt: (halt) => {
+        logger.error({ ...halt, haltedAt: halt.haltedAt.toString() }, 'a projection has halted');
+      },
+      onNotice: (message, error) => {
+        logger.warn({ err: error }, message);
+      },
+      onFatal,
+    });
+    await runner.start();
+    closers.add('read models', () => runner.stop());
+
+    const chain = await openChainSide({ config, store, outbox, pool, onFatal, closers });
+    await runner.waitFor(await outbox.head(), undefined, CATCH_UP_TIMEOUT_MS);
+
+    const metrics = createMetrics();
+    const observed = observeLedger(metrics, { follower: chain.follower, runner, outbox });
+    const api = await createApi({
+      config,
+      logger,
+      onFatal,
+      scrape: async () => {
+        await observed.refresh();
+        return { contentType: metrics.registry.contentType, text: await metrics.registry.metrics() };
+      },
+      commands: {
+        ledger,
+        network,
+        store,
+        reads: createCommandReads(pool, ledger, runner),
+        log: createPostgresCommandLog({ pool, outbox }),
+        keys: createLocalKeys({ directory: join(config.dataDir, 'keys'), network, randomBytes }),
+        sleep: (ms) => sleep(ms),
+        pushedBlocks: chain.pushedBlocks,
+        devChain:
+          chain.regtest && createDevChain({ chain: chain.regtest, follower: chain.follower, progress: runner, logger }),
+      },
+    });
+    closers.add('HTTP', () => api.close());
+    await api.listen(config.port, config.host);
+    return { url: await api.getUrl(), close: () => closers.closeAll() };
+  } catch (error) {
+    await closers.closeAll().catch(() => undefined);
+    throw error;
+  }
+}

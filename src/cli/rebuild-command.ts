@@ -1,0 +1,52 @@
+import { openDatabase } from '../app/open-database.js';
+import { ConfigError, readConfig } from '../platform/config.js';
+import { createLogger } from '../platform/logger.js';
+import { createPool } from '../platform/postgres/pool.js';
+import { ALL_PROJECTIONS } from '../projections/all-projections.js';
+import { rebuildProjections } from '../projections/rebuild/rebuild-projections.js';
+import { createProgress } from './progress.js';
+
+const CONNECTIONS = 12;
+
+/** `tallystick rebuild [projection…]`: while a ledger runs, too. */
+export async function runRebuild(names: readonly string[], options: { json?: boolean }): Promise<void> {
+  const known = ALL_PROJECTIONS.map(({ name }) => name);
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length > 0)
+    throw new ConfigError('projection', `no ${unknown.join(', ')}: there are ${known.join(', ')}`);
+  const config = readConfig(process.env);
+  const json = options.json === true;
+  const database = await openDatabase(config, 'attach', createLogger(config.logLevel));
+  const pool = createPool(database.url, {
+    max: CONNECTIONS,
+    role: database.role,
+    applicationName: 'tallystick-rebuild',
+  });
+  const progress = createProgress({ json, label: 'rebuild' });
+  try {
+    const started = Date.now();
+    let position = 0n;
+    await rebuildProjections({
+      pool,
+      ledger: config.ledger,
+      projections: ALL_PROJECTIONS,
+      ...(names.length > 0 ? { names } : {}),
+      onProgress: (news) => {
+        position = news.position;
+        progress.update(Number(news.position), Number(news.head), [news.phase, news.projection ?? ''].join(' ').trim());
+      },
+    });
+    progress.stop();
+    const rebuilt = names.length > 0 ? names : known;
+    const seconds = (Date.now() - started) / 1000;
+    process.stdout.write(
+      json
+        ? `${JSON.stringify({ rebuilt, position: position.toString(), seconds })}\n`
+        : `rebuilt ${rebuilt.join(', ')} from ${position} events in ${seconds.toFixed(1)} s\n`,
+    );
+  } finally {
+    progress.stop();
+    await pool.end();
+    await database.close();
+  }
+}
