@@ -10,9 +10,12 @@ export function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
+/** Calls in a row; the first is not counted, because it pays for the garbage and the caches of the piece before it. */
+const CALLS_IN_A_ROW = 3;
+
 /**
- * Median times of several pieces of work in milliseconds. The pieces take turns, so that whatever else the machine does
- * meets all of them alike; the first rounds are warm-up and do not count.
+ * Median times of several pieces of work in milliseconds. The pieces take turns of a few calls, so that whatever else the
+ * machine does meets all of them alike; the first rounds are warm-up and do not count.
  */
 export function medianTimesMs<Name extends string>(
   works: Readonly<Record<Name, () => void>>,
@@ -22,8 +25,10 @@ export function medianTimesMs<Name extends string>(
   const times = new Map<Name, number[]>(names.map((name) => [name, []]));
   for (let round = 0; round < rounds.warmUp + rounds.counted; round++) {
     for (const name of names) {
-      const elapsedMs = timeMs(works[name]);
-      if (round >= rounds.warmUp) times.get(name)?.push(elapsedMs);
+      for (let call = 0; call < CALLS_IN_A_ROW; call++) {
+        const elapsedMs = timeMs(works[name]);
+        if (call > 0 && round >= rounds.warmUp) times.get(name)?.push(elapsedMs);
+      }
     }
   }
   return Object.fromEntries(names.map((name) => [name, median(times.get(name) ?? [])])) as Record<Name, number>;

@@ -51,6 +51,12 @@ export const SCRIPT_MAKERS: Readonly<Record<string, (random: Random) => Uint8Arr
 const RARE = new Set(['long', 'longest', 'tooLongToSpend']);
 const COMMON_MAKERS = Object.entries(SCRIPT_MAKERS).filter(([name]) => !RARE.has(name));
 
+const ORDINARY_MAKERS = Object.entries(SCRIPT_MAKERS).filter(([name]) => /^p2(pkh|sh|wpkh|wsh|tr)$/.test(name));
+
+function ordinaryScript(random: Random): Uint8Array {
+  return ORDINARY_MAKERS[below(random, ORDINARY_MAKERS.length)]?.[1](random) ?? new Uint8Array();
+}
+
 export function randomScript(random: Random): Uint8Array {
   const makers = random() < 0.02 ? Object.entries(SCRIPT_MAKERS) : COMMON_MAKERS;
   return makers[below(random, makers.length)]?.[1](random) ?? new Uint8Array();
@@ -76,6 +82,8 @@ export interface BlockShape {
   /** Inputs and outputs of a transaction: 1 to this. */
   maxInputs?: number;
   maxOutputs?: number;
+  /** Scripts and witnesses of the common forms only, as in most of the real blocks. */
+  ordinary?: boolean;
 }
 
 /** Transactions of one block, of every kind of script and witness, that sometimes spend each other's outputs. */
@@ -83,36 +91,37 @@ export function generateTransactions(shape: BlockShape): Transaction[] {
   const { random } = shape;
   const coinbase = coinbaseTransaction(random);
   const transactions = [coinbase];
+  const spent = new Set<string>();
   while (transactions.length < shape.transactions) {
     const tx = new Transaction();
     tx.version = below(random, 2 ** 32);
     tx.locktime = below(random, 2 ** 32);
     const inputs = 1 + below(random, shape.maxInputs ?? 3);
-    for (let i = 0; i < inputs; i++) addRandomInput(tx, transactions, random);
+    for (let i = 0; i < inputs; i++) addRandomInput(tx, transactions, spent, random);
     const outputs = 1 + below(random, shape.maxOutputs ?? 4);
     for (let i = 0; i < outputs; i++) {
       const again = tx.outs[0]?.script;
-      const script = again && random() < 0.1 ? again : randomScript(random);
+      const script = again && random() < 0.1 ? again : (shape.ordinary ? ordinaryScript : randomScript)(random);
       tx.addOutput(script, BigInt(below(random, 2 ** 40)));
     }
     if (random() < shape.witnessShare) {
-      tx.ins.forEach((_, i) => tx.setWitness(i, randomWitness(random)));
+      const signature = (): Uint8Array[] => [randomBytesOf(random, 71), randomBytesOf(random, 33)];
+      tx.ins.forEach((_, i) => tx.setWitness(i, shape.ordinary ? signature() : randomWitness(random)));
     }
     transactions.push(tx);
   }
   return transactions;
 }
 
-function addRandomInput(tx: Transaction, earlier: readonly Transaction[], random: Random): void {
+function addRandomInput(tx: Transaction, earlier: readonly Transaction[], spent: Set<string>, random: Random): void {
   const parent = earlier[below(random, earlier.length)];
   const scriptSig = randomBytesOf(random, random() < 0.02 ? 253 + below(random, 400) : below(random, 110));
   const sequence = below(random, 2 ** 32);
   if (parent && random() < 0.3) {
     const index = below(random, parent.outs.length);
-    const taken = [...earlier, tx].some((other) =>
-      other.ins.some((input) => input.index === index && Buffer.compare(input.hash, parent.getHash()) === 0),
-    );
-    if (!taken) {
+    const outpoint = `${parent.getId()}:${index}`;
+    if (!spent.has(outpoint)) {
+      spent.add(outpoint);
       tx.addInput(parent.getHash(), index, sequence, scriptSig);
       return;
     }

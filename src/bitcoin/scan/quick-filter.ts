@@ -2,7 +2,7 @@ import type { HashKey } from './half-sip-hash.js';
 
 /**
  * Says "certainly not" for most of what is not in a set, from two words of it and one bit in a megabyte, so that a miss
- * costs 10 ns instead of 170 (a hash of everything, and a slot that no cache holds). It decides nothing: who makes it say
+ * among a million scripts costs about 50 ns instead of 180 (a hash of everything, and a slot that no cache holds). It decides nothing: who makes it say
  * "perhaps" on purpose makes his own output slow, and no other.
  */
 export interface QuickFilter {

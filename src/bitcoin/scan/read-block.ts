@@ -208,7 +208,9 @@ export function readBlock(bytes: Uint8Array, watched: Watched): BlockLayout | Bl
   });
   if (bytes.length > MAX_BLOCK_BYTES) return invalid('too-large', `${bytes.length} bytes`);
   if (bytes.length < HEADER_BYTES) return invalid('truncated', `${bytes.length} bytes are less than a header`);
-  const cursor: Cursor = { bytes, offset: HEADER_BYTES, trouble: undefined };
+  // Always a plain Uint8Array: V8 reads bytes faster where it has not seen Buffers too.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  const cursor: Cursor = { bytes: plain, offset: HEADER_BYTES, trouble: undefined };
   const transactionCount = count(cursor, MIN_TRANSACTION_BYTES);
   if (cursor.trouble) return cursor.trouble;
   if (transactionCount === 0) return invalid('no-transactions', 'a block has at least a coinbase');

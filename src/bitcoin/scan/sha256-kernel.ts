@@ -143,7 +143,7 @@ const firstDiffers = ({ state, differs }: RoundLocals): Code =>
 
 /**
  * 64 rounds over the state and the message in their locals (the message is overwritten): 16, and 3 times 16 in a loop.
- * All unrolled would be longer than the processor's caches of decoded instructions.
+ * All unrolled is longer than the processor's cache of decoded instructions: 400 instead of 270 ns per node of a Merkle tree.
  */
 function rounds(locals: RoundLocals): Code {
   const { constants, words } = locals;
