@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
+  // As Node resolves it: the bundler's choice, its ES modules, would be a second copy beside the one that packages require.
+  resolve: { alias: [{ find: /^graphql$/, replacement: 'graphql/index.js' }] },
   test: {
     include: ['src/**/*.{unit,int}.test.ts', 'test/**/*.{unit,int,e2e}.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],

@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 /** Tests against real parts: a Bitcoin node, Bitcoin Core's validation engine, a browser, real blocks. */
 export default defineConfig({
+  // As Node resolves it: the bundler's choice, its ES modules, would be a second copy beside the one that packages require.
+  resolve: { alias: [{ find: /^graphql$/, replacement: 'graphql/index.js' }] },
   test: {
     include: ['test/real/**/*.real.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
