@@ -9,7 +9,7 @@ const chain = await openRegtestChain({ directory, now: Date.now, random: randomB
 // Synchronous: what has been printed was promised before the kill came.
 const promise = (line) => writeSync(1, `${JSON.stringify(line)}\n`);
 
-for (let round = 0; ; round += 1) {
+async function change(round) {
   if (round % 5 === 4) {
     const { connected } = await chain.reorg({ depth: 2, blocks: 3 });
     promise({ tip: connected.at(-1), height: chain.tip().height });
@@ -20,3 +20,24 @@ for (let round = 0; ; round += 1) {
     promise({ tip: hashes.at(-1), height: chain.tip().height });
   }
 }
+
+const nameOf = async (call) => {
+  try {
+    await call();
+    return 'answered';
+  } catch (error) {
+    return error.name;
+  }
+};
+
+try {
+  for (let round = 0; ; round += 1) await change(round);
+} catch (error) {
+  const after = {
+    tip: await nameOf(() => chain.tip()),
+    mine: await nameOf(() => chain.mine({ blocks: 1 })),
+    block: await nameOf(() => chain.block('00')),
+  };
+  promise({ error: error.message, after });
+}
+await chain.close();

@@ -3,13 +3,13 @@ import { once } from 'node:events';
 
 /**
  * Watches the pipe that only the test process holds open: when that process ends, however it ends, `read` returns, and
- * the part is stopped and its folder removed. Without this a killed test would leave nodes running.
+ * the part is stopped and its folder removed. Stopping is by SIGTERM, for a shell makes what it runs in the background ignore SIGINT. Without this a killed test would leave nodes running.
  */
 const WATCHER = `
 command=$1; folder=$2; shift 2
 exec 3<&0 </dev/null
 "$command" "$@" 3<&- & child=$!
-trap 'kill -INT $child 2>/dev/null' INT TERM
+trap 'kill -TERM $child 2>/dev/null' INT TERM
 ( cat <&3 >/dev/null; kill -KILL $child 2>/dev/null ) & watch=$!
 exec 3<&-
 wait $child; status=$?
@@ -48,7 +48,7 @@ export function startWatched(command: string, args: readonly string[], folder = 
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit');
-      child.kill('SIGINT');
+      child.kill('SIGTERM');
       // Closing the pipe is what kills the part the hard way.
       const hard = setTimeout(() => child.stdin.end(), STOP_TIMEOUT_MS);
       await exited;

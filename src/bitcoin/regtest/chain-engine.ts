@@ -127,8 +127,8 @@ export function createEngine({ state, mempool, blockFile, mempoolLog, assertLock
     return block;
   }
 
-  function logRemoved(removed: readonly string[]): void {
-    mempoolLog.write({ added: [], removed });
+  function log(added: readonly Uint8Array[], removed: readonly string[]): void {
+    mempoolLog.write({ added, removed });
     if (mempoolLog.isWasteful(mempool.bytes)) mempoolLog.rewrite(rawMempool());
   }
 
@@ -174,7 +174,9 @@ export function createEngine({ state, mempool, blockFile, mempoolLog, assertLock
 
     reloadMempool() {
       refillMempool(mempoolLog.loaded.map((transaction) => ({ transaction, raw: transaction.raw })));
-      mempoolLog.rewrite(rawMempool());
+      // Most often nothing has changed, and opening a chain then costs no write at all.
+      if (mempool.size !== mempoolLog.loaded.length || mempoolLog.isWasteful(mempool.bytes))
+        mempoolLog.rewrite(rawMempool());
     },
 
     mine(count, request) {
@@ -188,7 +190,7 @@ export function createEngine({ state, mempool, blockFile, mempoolLog, assertLock
           removed.push(...settleMempool(block));
         }
         write(blocks);
-        logRemoved(removed);
+        log([], removed);
         return blocks.map(({ hash }) => hash);
       });
     },
@@ -226,7 +228,7 @@ export function createEngine({ state, mempool, blockFile, mempoolLog, assertLock
         } else {
           const removed = accepted.connected.flatMap(settleMempool);
           write([block]);
-          logRemoved(removed);
+          log([], removed);
         }
         return accepted;
       });
@@ -236,7 +238,10 @@ export function createEngine({ state, mempool, blockFile, mempoolLog, assertLock
       step(() => {
         for (const { txid } of replaced) mempool.remove(txid);
         mempool.add(entry);
-        mempoolLog.write({ added: [entry.raw], removed: replaced.map(({ txid }) => txid) });
+        log(
+          [entry.raw],
+          replaced.map(({ txid }) => txid),
+        );
       });
     },
 
@@ -244,7 +249,7 @@ export function createEngine({ state, mempool, blockFile, mempoolLog, assertLock
       return step(() => {
         const gone = mempool.withDescendants(txids).map(({ txid }) => txid);
         for (const txid of gone) mempool.remove(txid);
-        logRemoved(gone);
+        log([], gone);
         return gone;
       });
     },

@@ -155,7 +155,10 @@ function medianTimePast(entry: BlockEntry, entries: ReadonlyMap<string, BlockEnt
   return median;
 }
 
-/** The coins that a transaction makes, by outpoint, without those that nobody can spend. */
+/**
+ * The coins that a transaction makes, by outpoint, without those that nobody can spend. Scripts are copied: a slice would
+ * keep the whole block in memory for as long as the coin is unspent.
+ */
 export function coinsOf(
   txid: string,
   outputs: readonly { script: Uint8Array; value: bigint }[],
@@ -163,6 +166,8 @@ export function coinsOf(
   coinbase: boolean,
 ): [string, Coin][] {
   return outputs.flatMap(({ script, value }, vout): [string, Coin][] =>
-    isUnspendable(script) ? [] : [[outpointKey(txid, vout), { amountSats: value, script, height, coinbase }]],
+    isUnspendable(script)
+      ? []
+      : [[outpointKey(txid, vout), { amountSats: value, script: Uint8Array.from(script), height, coinbase }]],
   );
 }

@@ -1,10 +1,12 @@
 import { MAX_MONEY_SATS } from '../../domain/primitives.js';
 import { invariant } from '../../platform/assert.js';
+import { FatalError } from '../../platform/errors.js';
 import { scriptOfAddress } from './address-script.js';
 import { parseBlock } from './block.js';
 import { createCallQueue, nextTurn } from './call-queue.js';
 import { parseHexTransaction, readBlockTransactions, type BlockRequest } from './chain-engine.js';
 import type { ChainParts } from './chain-parts.js';
+import type { ChainState } from './chain-state.js';
 import { outpointKey } from './hashing.js';
 import { BLOCKS_PER_TURN, MAX_BLOCKS_PER_CALL, MAX_STORED_BLOCKS, MIN_RELAY_SATS_PER_VBYTE } from './limits.js';
 import { dustLimitSats, judgeTransaction, type Acceptance } from './mempool-policy.js';
@@ -29,6 +31,7 @@ export function createRegtestChain(parts: ChainParts): RegtestChain {
 
   /** Runs a change in its turn, and wakes listeners when the tip is another one afterwards. */
   function change<T>(call: () => Promise<T> | T): Promise<T> {
+    if (closing) return Promise.reject(new FatalError('The built-in chain is closed.', { directory }));
     return queue.run(async () => {
       engine.assertUsable();
       const before = state.tip();
@@ -40,31 +43,39 @@ export function createRegtestChain(parts: ChainParts): RegtestChain {
     });
   }
 
+  /** What is not on disk is not shown to anybody: after a failed write the state is ahead of the disk. */
+  function shown(): ChainState {
+    engine.assertUsable();
+    return state;
+  }
+
   return {
     directory,
     minerAddress: wallet.rewardAddress,
     opened,
     mempool: viewOf(parts),
-    tip: () => ({ hash: state.tip().hash, height: state.tip().height }),
-    hashAt: (height) => state.atHeight(height)?.hash,
-    header: (hash) => state.entry(hash)?.header,
+    tip() {
+      const { hash, height } = shown().tip();
+      return { hash, height };
+    },
+    hashAt: (height) => shown().atHeight(height)?.hash,
+    header: (hash) => shown().entry(hash)?.header,
     async block(hash) {
-      engine.assertUsable();
-      const place = state.entry(hash)?.place;
+      const place = shown().entry(hash)?.place;
       return place && (await blockFile.read(place));
     },
     blockInfo(hash) {
-      const entry = state.entry(hash);
+      const entry = shown().entry(hash);
       if (!entry) return undefined;
       const { prevHash, height, time } = entry;
       return { hash, prevHash, height, time, onBestChain: state.isOnBestChain(entry) };
     },
-    coin: (txid, vout) => state.coins.get(outpointKey(txid, vout)),
-    coins: () => state.coins,
+    coin: (txid, vout) => shown().coins.get(outpointKey(txid, vout)),
+    coins: () => shown().coins,
     async findTransaction(txid) {
+      const entry = shown().entry(state.blockOf(txid) ?? '');
       const unconfirmed = mempool.get(txid);
       if (unconfirmed) return { raw: unconfirmed.raw, blockHash: undefined };
-      const entry = state.entry(state.blockOf(txid) ?? '');
       if (!entry?.place) return undefined;
       const block = parseBlock(await blockFile.read(entry.place));
       invariant(!isChainRejection(block), 'a block reads as it was written');

@@ -5,6 +5,7 @@ import {
   cpSync,
   mkdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -190,7 +191,14 @@ describe('damage', () => {
   it('to the seed is an error', async () => {
     const directory = temporaryDirectory();
     writeFileSync(join(directory, 'miner-seed'), 'not a seed');
-    await expect(openTestChain({ directory })).rejects.toThrow(/seed/);
+    await expect(openTestChain({ directory })).rejects.toThrow(/seed .* is damaged/);
+  });
+
+  it('is also a seed that is gone from beside its chain', async () => {
+    const directory = temporaryDirectory();
+    await (await openTestChain({ directory })).close();
+    rmSync(join(directory, 'miner-seed'));
+    await expect(openTestChain({ directory })).rejects.toThrow(/seed .* is missing/);
   });
 
   it('by blocks of another network is an error', async () => {
@@ -199,6 +207,7 @@ describe('damage', () => {
     const second = await chain.block(chain.hashAt(1) ?? '');
     const length = Buffer.alloc(4);
     length.writeUInt32LE(second?.length ?? 0);
+    writeFileSync(join(directory, 'miner-seed'), '05'.repeat(32));
     writeFileSync(
       join(directory, BLOCKS),
       Buffer.concat([Buffer.from('fabfb5da', 'hex'), length, second ?? Buffer.alloc(0)]),
@@ -227,13 +236,40 @@ describe('the lock', () => {
   });
 });
 
+describe('a disk that is full', () => {
+  it('stops the chain: nothing that was not written is ever shown, and everything that was shown is there later', async () => {
+    const directory = temporaryDirectory();
+    const modulePath = compileChain(temporaryDirectory());
+    // A limit on the size of files is what the shell offers: writes fail in the middle of a record, as on a full disk.
+    const { lines, code } = await runWriter(directory, modulePath, { limitKiB: 64 });
+    expect(code).toBe(0);
+    const last = lines.at(-1);
+    expect(last?.error).toMatch(/could not be written to disk/);
+    expect(last?.after).toEqual({ tip: 'FatalError', mine: 'FatalError', block: 'FatalError' });
+    const chain = await openTestChain({ directory, blockTimes: { kind: 'live' }, now: Date.now });
+    expect(chain.opened.cutBytes).toBeGreaterThan(0);
+    for (const { tip } of lines) if (tip) expect(chain.blockInfo(tip)).toBeDefined();
+    accepted(await chain.mine({ blocks: 1 }));
+  });
+});
+
+describe('a chain that was closed', () => {
+  it('says so', async () => {
+    const chain = await openTestChain();
+    await chain.close();
+    await chain.close();
+    await expect(chain.mine({ blocks: 1 })).rejects.toThrow(/closed/);
+  });
+});
+
 describe('a process that is killed while it writes', () => {
   it('loses nothing that it has promised: every block, every transaction, and the directory opens', async () => {
     const directory = temporaryDirectory();
     const modulePath = compileChain(temporaryDirectory());
-    const promised: { tip?: string; txid?: string; height?: number }[] = [];
+    const promised: Promised[] = [];
     for (let kill = 0; kill < 4; kill += 1) {
-      const lines = await runUntilKilled(directory, modulePath, 5 + kill * 9);
+      const { lines, signal } = await runWriter(directory, modulePath, { promises: 5 + kill * 9 });
+      expect(signal).toBe('SIGKILL');
       promised.push(...lines);
       const chain = await openTestChain({ directory, blockTimes: { kind: 'live' }, now: Date.now });
       for (const { tip, txid } of promised) {
@@ -248,24 +284,39 @@ describe('a process that is killed while it writes', () => {
   });
 });
 
-/** Runs the writer until it has promised so many things, and kills it in the middle of what it does then. */
-async function runUntilKilled(
+interface Promised {
+  tip?: string;
+  txid?: string;
+  height?: number;
+  error?: string;
+  after?: object;
+}
+
+/**
+ * Runs the writer until it has promised so many things, and kills it in the middle of what it does then; or until its files
+ * reach a limit.
+ */
+async function runWriter(
   directory: string,
   modulePath: string,
-  count: number,
-): Promise<{ tip?: string; txid?: string; height?: number }[]> {
+  until: { promises?: number; limitKiB?: number },
+): Promise<{ lines: Promised[]; code: number | null; signal: string | null }> {
   const writer = fileURLToPath(new URL('../../../test/support/chain-writer.mjs', import.meta.url));
-  const child = spawn(process.execPath, [writer, directory, modulePath], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const limit = until.limitKiB === undefined ? 'unlimited' : String(until.limitKiB);
+  const command = [process.execPath, writer, directory, modulePath];
+  // bash counts this limit in KiB; exec keeps the process id, so that the kill meets the writer.
+  const child = spawn('bash', ['-c', `ulimit -f ${limit}; exec "$@"`, 'writer', ...command], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   onTestFinished(() => void child.kill('SIGKILL'));
-  const lines: { tip?: string; txid?: string; height?: number }[] = [];
+  const lines: Promised[] = [];
   const exited = once(child, 'exit');
   for await (const line of createInterface({ input: child.stdout })) {
-    lines.push(JSON.parse(line) as { tip?: string; txid?: string; height?: number });
-    if (lines.length === count) child.kill('SIGKILL');
+    lines.push(JSON.parse(line) as Promised);
+    if (lines.length === until.promises) child.kill('SIGKILL');
   }
-  const [, signal] = (await exited) as [number | null, string | null];
-  expect(signal).toBe('SIGKILL');
-  return lines;
+  const [code, signal] = (await exited) as [number | null, string | null];
+  return { lines, code, signal };
 }
 
 /** Compiles what the chain consists of into a folder, so that the child runs exactly what is being tested. */

@@ -29,9 +29,15 @@ export interface MinerWallet {
 
 export const SEED_BYTES = 32;
 
-/** Reads the seed, or makes one; only the owner may read the file. */
-export function loadOrCreateSeed(path: string, random: (bytes: number) => Uint8Array): Uint8Array {
-  if (!existsSync(path)) replaceFile(path, Buffer.from(`${Buffer.from(random(SEED_BYTES)).toString('hex')}\n`), 0o600);
+/**
+ * Reads the seed, or makes one for a new chain; only the owner may read the file.
+ *
+ * @throws FatalError when a chain is there and its seed is not: a new one would leave the miner without its coins
+ */
+export function loadOrCreateSeed(path: string, hasChain: boolean, random: (bytes: number) => Uint8Array): Uint8Array {
+  const isThere = existsSync(path);
+  if (!isThere && hasChain) throw new FatalError('The seed of the built-in miner is missing.', { path });
+  if (!isThere) replaceFile(path, Buffer.from(`${Buffer.from(random(SEED_BYTES)).toString('hex')}\n`), 0o600);
   const text = readFileSync(path, 'utf8').trim();
   if (!/^[0-9a-f]{64}$/.test(text)) throw new FatalError('The seed of the built-in miner is damaged.', { path });
   return Buffer.from(text, 'hex');

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { invariant } from '../../platform/assert.js';
 import { FatalError } from '../../platform/errors.js';
@@ -33,8 +33,11 @@ export async function openRegtestChain(options: OpenOptions): Promise<RegtestCha
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
-    const wallet = createMinerWallet(loadOrCreateSeed(join(directory, 'miner-seed'), options.random));
-    const blockFile = await openBlockFile(join(directory, 'blk00000.dat'));
+    const blocksPath = join(directory, 'blk00000.dat');
+    // The seed is made before the first block: blocks without one mean that it was lost.
+    const seed = loadOrCreateSeed(join(directory, 'miner-seed'), existsSync(blocksPath), options.random);
+    const wallet = createMinerWallet(seed);
+    const blockFile = await openBlockFile(blocksPath);
     closers.push(() => blockFile.close());
     const mempoolLog = openMempoolLog(join(directory, 'mempool.log'));
     closers.push(() => mempoolLog.close());
