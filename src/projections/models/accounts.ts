@@ -54,6 +54,7 @@ const tables = {
       metadata: { type: 'jsonb' },
     },
     key: ['account_id'],
+    position: 'opened_position',
     indexes: ['opened_position'],
   }),
   /** Cumulative over the connected blocks. */
@@ -77,6 +78,7 @@ const tables = {
       recorded_at: { type: 'timestamptz' },
     },
     key: ['account_id', 'position', 'n'],
+    position: 'position',
     closable: true,
   }),
 };

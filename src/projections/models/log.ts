@@ -20,6 +20,7 @@ const tables = {
       recorded_at: { type: 'timestamptz' },
     },
     key: ['position'],
+    position: 'position',
     indexes: ['type, position', 'stream, position'],
   }),
 };

@@ -51,6 +51,7 @@ const tables = {
       signer: { type: 'text', plain: true },
     },
     key: ['wallet_id'],
+    position: 'opened_position',
     indexes: ['opened_position'],
   }),
   script: rowTable<ScriptRow>({

@@ -4,7 +4,7 @@ import { invariant } from '../../platform/assert.js';
 import { readLog } from '../log-reader.js';
 import type { ChainContext, Projection } from '../projection.js';
 import { CATCH_UP_BATCH } from '../runner/gather-lane.js';
-import { prepareSession } from '../runner/leadership.js';
+import { endSession, prepareSession } from '../runner/leadership.js';
 import { Lane } from '../runner/lane.js';
 import { advisoryKey, quoted, rebuildSchema } from '../tables/identifiers.js';
 import { replay } from './replay.js';
@@ -58,8 +58,7 @@ export async function rebuildProjections(options: RebuildOptions): Promise<void>
     await rebuildLocked(options, client, chosen);
     await removeLeftovers(client, ledger);
   } finally {
-    // Ends the session: the lock and the settings go with it.
-    client.release(true);
+    await endSession(client);
   }
 }
 

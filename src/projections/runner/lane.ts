@@ -105,7 +105,7 @@ export class Lane {
       return [];
     } catch (error) {
       this.#forget();
-      await this.#throwUnlessPoison(error);
+      await this.#throwUnlessPoison(error, this.#members);
       if (events.length === 1) return this.#applyApart(events);
       // Somewhere in here is an event that a projection cannot take: close in on it.
       const middle = events.length >> 1;
@@ -126,7 +126,7 @@ export class Lane {
         healthy.push(member);
         after = this.#assembler.context;
       } catch (error) {
-        await this.#throwUnlessPoison(error);
+        await this.#throwUnlessPoison(error, [member]);
         halts.push({
           name: member.runtime.projection.name,
           haltedAt: this.#position + 1n,
@@ -146,19 +146,19 @@ export class Lane {
     return halts;
   }
 
-  async #throwUnlessPoison(error: unknown): Promise<void> {
+  async #throwUnlessPoison(error: unknown, members: readonly Member[]): Promise<void> {
     const failure = classifyWriteError(error);
     if (failure === 'poison') return;
     if (failure !== 'duplicate') throw failure;
-    if (this.#options.guarded && !(await this.#isInPlace())) {
+    if (this.#options.guarded && !(await this.#isInPlace(members))) {
       throw new GuardLostError('another writer was faster', {}, { cause: error });
     }
   }
 
   /** The checkpoints are where this lane left them. */
-  async #isInPlace(): Promise<boolean> {
+  async #isInPlace(members: readonly Member[]): Promise<boolean> {
     const checkpoints = await readCheckpoints(this.#options.client, this.#options.ledger);
-    return this.#members.every(({ runtime, generation }) => {
+    return members.every(({ runtime, generation }) => {
       const checkpoint = checkpoints.get(runtime.projection.name);
       return checkpoint?.position === this.#position && checkpoint.generation === generation;
     });

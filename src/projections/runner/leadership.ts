@@ -30,9 +30,8 @@ export async function withLeadership(
       await pause(STANDBY_POLL_MS, signal);
     }
   } finally {
+    await endSession(client);
     client.off('error', ignore);
-    // Ends the session: the lock and the settings go with it, whatever state it is in.
-    client.release(true);
   }
 }
 
@@ -46,4 +45,18 @@ export async function prepareSession(client: pg.ClientBase): Promise<void> {
     'SET synchronous_commit = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; ' +
       'SET jit = off',
   );
+}
+
+/**
+ * Gives up advisory locks and ends the session, whatever state it is in: its settings go with it. Unlocked by hand first, because
+ * the server sees the end of a connection some time after us.
+ */
+export async function endSession(client: pg.PoolClient): Promise<void> {
+  try {
+    await client.query('SELECT pg_advisory_unlock_all()');
+  } catch {
+    // The connection is lost, or a COPY is in the middle: the end of the session unlocks too.
+  } finally {
+    client.release(true);
+  }
 }

@@ -49,7 +49,7 @@ async function startRunner(
     ledger,
     feed,
     projections,
-    rebuild: (names) => rebuildProjections({ pool, ledger, projections, names }),
+    rebuild: (names, signal) => rebuildProjections({ pool, ledger, projections, names, signal }),
   });
   cleanups.push(async () => {
     await runner.stop();
@@ -85,14 +85,14 @@ test('a reader that waits for a position sees it, and a listener hears of it', a
       haltedAt: null,
     })),
   );
-  await new Promise((resolve) => setImmediate(resolve));
-  expect(heard.at(-1)).toBe(head);
+  await expect.poll(() => heard.at(-1), { timeout: 10_000 }).toBe(head);
 });
 
 test('waiting for a position that does not come ends with what was reached', async () => {
   const runner = await startRunner('wait');
   const head = await tellLog(database.ownerPool, 'wait', opening);
-  expect(await runner.waitFor(head + 1n, undefined, 300)).toBe(head);
+  expect(await runner.waitFor(head, undefined, 10_000)).toBe(head);
+  expect(await runner.waitFor(head + 1n, undefined, 50)).toBe(head);
 });
 
 test('a poison event halts its projection before it, says why, and leaves the others going; fixed code resumes there', async () => {
@@ -106,6 +106,7 @@ test('a poison event halts its projection before it, says why, and leaves the ot
           name: 'seen',
           columns: { position: { type: 'bigint' } },
           key: ['position'],
+          position: 'position',
         }),
       },
       load: () => Promise.resolve(),

@@ -39,7 +39,7 @@ export interface ProjectionRunnerOptions {
   feed: OutboxFeed;
   projections: readonly Projection[];
   /** Rebuilds projections whose tables are of another version; see `rebuildProjections`. */
-  rebuild: (names: readonly string[]) => Promise<void>;
+  rebuild: (names: readonly string[], signal: AbortSignal) => Promise<void>;
   /** A projection stopped, for the log and for health. */
   onHalt?: (halt: Halt) => void;
   /** A bug or an event of a newer program: nothing moves any more, and the process should stop. */
@@ -170,7 +170,7 @@ async function startRebuilds(
   const work = async (): Promise<void> => {
     while (!signal.aborted && rebuilding.names.size > 0) {
       try {
-        await rebuild(names);
+        await rebuild(names, signal);
         rebuilding.names.clear();
         callback();
       } catch (error) {

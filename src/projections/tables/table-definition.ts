@@ -45,6 +45,8 @@ export interface AppendTableDefinition<R extends object> extends Described {
   key: readonly (keyof R & string)[];
   /** Rows can be ended later: they carry an interval too. They are never looked at again, so nothing is kept in memory. */
   closable: boolean;
+  /** The column with the position of the event that a row came from. */
+  position: string;
 }
 
 /** A definition whose row type nobody needs to know. */
@@ -75,6 +77,7 @@ export function appendTable<R extends object>(definition: {
   name: string;
   columns: { readonly [K in keyof R]: Column };
   key: readonly (keyof R & string)[];
+  position: keyof R & string;
   closable?: boolean;
   indexes?: readonly string[];
 }): AppendTableDefinition<R> {
@@ -84,6 +87,7 @@ export function appendTable<R extends object>(definition: {
     columns: definition.columns,
     key: definition.key,
     closable: definition.closable ?? false,
+    position: definition.position,
     indexes: definition.indexes ?? [],
   };
 }
