@@ -115,6 +115,18 @@ const parts = {
       run(join(venv, 'bin/python'), ['-c', 'import pbk']);
     },
   },
+  schemathesis: {
+    what: 'fuzzer of REST and GraphQL APIs, by their schemas',
+    version: '4.32.5',
+    files: ['schemathesis/bin/schemathesis'],
+    install(version) {
+      const venv = join(directory, 'schemathesis');
+      rmSync(venv, { recursive: true, force: true });
+      run(needPython(), ['-m', 'venv', venv]);
+      const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--quiet'];
+      run(join(venv, 'bin/python'), [...pip, `schemathesis==${version}`]);
+    },
+  },
 };
 
 function isInstalled(name) {
