@@ -111,7 +111,7 @@ export class CommandRunner {
       case 'key-used':
         return fromStored(result.stored, requestHash, !result.uncertain);
       case 'rejected':
-        return await this.#keepRejection(key, requestHash, stream, result.rejection);
+        return await this.#keepRejection(key, requestHash, stream, result);
     }
   }
 
@@ -120,7 +120,7 @@ export class CommandRunner {
     key: string,
     requestHash: string,
     stream: string,
-    rejection: Rejection,
+    { rejection, uncertain }: { rejection: Rejection; uncertain: boolean },
   ): Promise<CommandOutcome> {
     const outcome = { rejected: rejection.rejected, detail: rejection.detail };
     const append = {
@@ -132,7 +132,7 @@ export class CommandRunner {
     for (let failures = 0; ;) {
       try {
         const result = await this.options.store.append(append);
-        if (result.kind === 'key-used') return fromStored(result.stored, requestHash, failures === 0);
+        if (result.kind === 'key-used') return fromStored(result.stored, requestHash, !uncertain && failures === 0);
         invariant(result.kind === 'appended', 'a rejection has no revision to be wrong about');
         return { kind: 'rejected', code: rejection.rejected, detail: rejection.detail, replayed: false };
       } catch (error) {

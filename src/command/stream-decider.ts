@@ -1,7 +1,14 @@
 import { LRUCache } from 'lru-cache';
 import type { DomainEvent } from '../domain/events/event-types.js';
 import { isRejection, type Rejection } from '../domain/rejection.js';
-import type { AppendRequest, AppendResult, EventStore, NewEvent, StoredOutcome } from '../eventstore/event-store.js';
+import type {
+  AppendRequest,
+  AppendResult,
+  EventStore,
+  ExpectedRevision,
+  NewEvent,
+  StoredOutcome,
+} from '../eventstore/event-store.js';
 import { BusyError, RetryableError } from '../platform/errors.js';
 import { invariant } from '../platform/assert.js';
 import { StreamCell, type Evolution, type Versioned } from './stream-cell.js';
@@ -34,9 +41,16 @@ export interface DecideRequest<S, F, D> {
 
 export type DecideResult<D> =
   | { kind: 'appended'; position: bigint; detail: D }
-  | { kind: 'rejected'; rejection: Rejection }
-  /** `uncertain`: an earlier try of this very call may have done it. */
+  /** `uncertain`: an earlier try of this very call may have done it, and this one found what it did. */
+  | { kind: 'rejected'; rejection: Rejection; uncertain: boolean }
   | { kind: 'key-used'; stored: StoredOutcome; uncertain: boolean };
+
+type Attempt<D> =
+  | { kind: 'appended'; position: bigint; detail: D }
+  | { kind: 'rejected'; rejection: Rejection }
+  | { kind: 'key-used'; stored: StoredOutcome }
+  /** Something else was there first: decide again. */
+  | undefined;
 
 export interface StreamDeciderOptions<S> {
   store: EventStore;
@@ -69,7 +83,7 @@ export class StreamDecider<S> {
       try {
         const result = await this.#attempt(cell, request, attempt, tries);
         if (result === undefined) continue;
-        return result.kind === 'key-used' ? { ...result, uncertain: tries.uncertain } : result;
+        return result.kind === 'appended' ? result : { ...result, uncertain: tries.uncertain };
       } catch (error) {
         if (!(error instanceof RetryableError) || error instanceof BusyError) throw error;
         failures += 1;
@@ -85,7 +99,7 @@ export class StreamDecider<S> {
     request: DecideRequest<S, F, D>,
     attempt: number,
     tries: { uncertain: boolean },
-  ): Promise<Exclude<DecideResult<D>, { kind: 'key-used' }> | { kind: 'key-used'; stored: StoredOutcome } | undefined> {
+  ): Promise<Attempt<D>> {
     if (attempt >= ALONE_FROM_ATTEMPT) await cell.settled();
     const newest = await cell.ready();
     const facts = await request.prepare({ newest: newest.state, committed: cell.committed.state }, attempt);
@@ -104,9 +118,7 @@ export class StreamDecider<S> {
     request: DecideRequest<S, F, D>,
     decision: Decision<D>,
     tries: { uncertain: boolean },
-  ): Promise<
-    { kind: 'appended'; position: bigint; detail: D } | { kind: 'key-used'; stored: StoredOutcome } | undefined
-  > {
+  ): Promise<Attempt<D>> {
     invariant(cell.current === version, 'a decision is appended in the turn that made it');
     const { events, idempotency } = request.toAppend(decision);
     const appending = this.options.store.append({
@@ -127,6 +139,10 @@ export class StreamDecider<S> {
     }
     switch (result.kind) {
       case 'appended':
+        if (result.alreadyThere && !(await this.#isOurs(request.stream, version.revision, idempotency?.key))) {
+          cell.fail(advance.generation);
+          return undefined;
+        }
         cell.confirm(advance);
         invariant(result.position !== null, 'an append of events has a position');
         return { kind: 'appended', position: result.position, detail: decision.detail };
@@ -140,6 +156,15 @@ export class StreamDecider<S> {
   }
 
   /**
+   * An event that stood there before may be our own, its acknowledgement lost, or that of another command which gives its
+   * event the same id: a transfer with the same sender and transfer id, sent through another process at the same moment.
+   */
+  async #isOurs(stream: string, expected: ExpectedRevision, key: string | undefined): Promise<boolean> {
+    const [event] = await this.options.store.readStream(stream, expected === 'no-stream' ? 0n : expected + 1n, 1);
+    return event?.metadata.idempotencyKey === key;
+  }
+
+  /**
    * A refusal is final only where it holds for what is committed: the appends that it was built on may fail, and another
    * process may have written. So the stream is read on, and what is there is asked once more.
    */
@@ -149,7 +174,7 @@ export class StreamDecider<S> {
     request: DecideRequest<S, F, D>,
     facts: F,
     rejection: Rejection,
-  ): Promise<{ kind: 'rejected'; rejection: Rejection } | undefined> {
+  ): Promise<Attempt<D>> {
     if (cell.hasPending) {
       const onCommitted = request.decide(cell.committed.state, facts);
       // What leaves an account only grows: if it does not suffice without the appends under way, it does not with them.

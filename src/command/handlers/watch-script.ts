@@ -42,7 +42,7 @@ export class WatchScriptHandler implements ICommandHandler<WatchScriptCommand, C
       stream,
       async (scope): Promise<Result> => {
         const watched = this.#watched(input);
-        if (isRejection(watched)) return { kind: 'rejected', rejection: watched };
+        if (isRejection(watched)) return { kind: 'rejected', rejection: watched, uncertain: false };
         return await claims.run(`script:${watched.script}`, () => this.#decide(watched, stream, scope));
       },
     );
