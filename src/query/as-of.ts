@@ -142,9 +142,13 @@ async function wholeChain({ database }: AsOfDeps, position: bigint): Promise<Res
 
 async function atHeight({ database }: AsOfDeps, whole: ResolvedAsOf, height: number): Promise<ResolvedAsOf> {
   const { position, tip } = whole;
-  if (tip === null) throw badUserInput('asOf.height', `${height} is not known: there was no chain at position ${position}`);
+  if (tip === null)
+    throw badUserInput('asOf.height', `${height} is not known: there was no chain at position ${position}`);
   if (height > tip.height) {
-    throw badUserInput('asOf.height', `${height} lies in the future: at position ${position} the tip is at height ${tip.height}`);
+    throw badUserInput(
+      'asOf.height',
+      `${height} lies in the future: at position ${position} the tip is at height ${tip.height}`,
+    );
   }
   const blocks = await readConnected(database, position, [height, height + 1]);
   const block = blocks.find((candidate) => candidate.height === height);

@@ -10,7 +10,9 @@ const VERSION = '1';
 const MAX_CURSOR_LENGTH = 400;
 
 export function encodeCursor(list: string, keys: readonly (string | number | bigint)[]): string {
-  return Buffer.from([VERSION, list, ...keys.map((key) => encodeURIComponent(String(key)))].join(':')).toString('base64url');
+  return Buffer.from([VERSION, list, ...keys.map((key) => encodeURIComponent(String(key)))].join(':')).toString(
+    'base64url',
+  );
 }
 
 /** What keys of a list look like. */

@@ -113,7 +113,10 @@ export function registerQueryEngine(
 
 function refuse({ query, operationName }: QueryRequest): GraphQLError | undefined {
   if (query.length > MAX_QUERY_LENGTH) {
-    return new ReadError('QUERY_TOO_COMPLEX', `the query has ${query.length} characters, more than ${MAX_QUERY_LENGTH}`);
+    return new ReadError(
+      'QUERY_TOO_COMPLEX',
+      `the query has ${query.length} characters, more than ${MAX_QUERY_LENGTH}`,
+    );
   }
   if (LOOKS_LIKE_JSON.test(query)) return new GraphQLError('Syntax Error: this is not a GraphQL document');
   if (operationName !== undefined && !OPERATION_NAME.test(operationName)) {

@@ -69,12 +69,15 @@ export const SCALARS: Readonly<Record<string, GraphQLScalarType>> = {
     serialize: serializeBigint,
   }),
   Position: stringScalar('Position', {
-    parse: (text) =>
-      /^(0|[1-9][0-9]{0,18})$/.test(text) && BigInt(text) <= MAX_POSITION ? BigInt(text) : undefined,
+    parse: (text) => (/^(0|[1-9][0-9]{0,18})$/.test(text) && BigInt(text) <= MAX_POSITION ? BigInt(text) : undefined),
     wanted: 'a position in decimal digits',
     serialize: serializeBigint,
   }),
-  DateTime: stringScalar('DateTime', { parse: parseDateTime, wanted: 'a time as RFC 3339 has it', serialize: serializeDate }),
+  DateTime: stringScalar('DateTime', {
+    parse: parseDateTime,
+    wanted: 'a time as RFC 3339 has it',
+    serialize: serializeDate,
+  }),
   BlockHash: stringScalar('BlockHash', hash),
   Txid: stringScalar('Txid', hash),
   JSON: new GraphQLScalarType({ name: 'JSON', serialize: (value) => value }),

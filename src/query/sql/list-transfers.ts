@@ -139,7 +139,18 @@ const STATUS_CONDITION: Readonly<Record<TransferStatus, string>> = {
 
 function transferColumns(alias: 't'): string {
   const of = (column: string): string => `${alias}.${column}`;
-  const plain = ['id', 'direction', 'txid', '"index"', 'wallet_id', 'account_id', 'amount_sats', 'script', 'address', 'seq'];
+  const plain = [
+    'id',
+    'direction',
+    'txid',
+    '"index"',
+    'wallet_id',
+    'account_id',
+    'amount_sats',
+    'script',
+    'address',
+    'seq',
+  ];
   return `${plain.map(of).join(', ')}, ${STATUS_SQL} AS status,
     CASE WHEN t.block_height <= $2::int THEN t.block_height END AS block_height,
     CASE WHEN t.block_height <= $2::int THEN t.block_hash END AS block_hash,

@@ -64,7 +64,9 @@ export function createSubscriptionProtocol(
       const { data = null, errors } = result;
       return {
         data,
-        ...(errors === undefined ? {} : { errors: errors.map((error) => formatError(error, deps.logger, extra.traceId)) }),
+        ...(errors === undefined
+          ? {}
+          : { errors: errors.map((error) => formatError(error, deps.logger, extra.traceId)) }),
         ...(ledger === undefined ? {} : { extensions: { ledger } }),
       };
     },

@@ -16,7 +16,8 @@ async function books({ view }: LedgerSource): Promise<BooksRecord> {
 }
 
 async function walletsTotal({ view }: LedgerSource): Promise<bigint> {
-  const load = async (): Promise<Map<string, bigint>> => new Map([[ONE, await readWalletsTotal(view.database, view.at)]]);
+  const load = async (): Promise<Map<string, bigint>> =>
+    new Map([[ONE, await readWalletsTotal(view.database, view.at)]]);
   return (await view.load('wallets-total', ONE, load)) ?? 0n;
 }
 

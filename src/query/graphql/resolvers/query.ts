@@ -135,9 +135,7 @@ function positionPage(list: string, args: PageArgs): { size: number; before: big
 
 /** Null in a filter is no condition. */
 function given(filter: object | null | undefined): object {
-  return Object.fromEntries(
-    Object.entries(filter ?? {}).filter(([, value]) => value !== null && value !== undefined),
-  );
+  return Object.fromEntries(Object.entries(filter ?? {}).filter(([, value]) => value !== null && value !== undefined));
 }
 
 function refuseBadId(argument: string, id: string | undefined): void {

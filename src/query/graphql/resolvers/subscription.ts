@@ -29,7 +29,8 @@ export const SUBSCRIPTION: Readonly<Record<'ledger' | 'account', SubscriptionFie
     subscribe: (_root, _args, { states }) => states(),
     resolve: async ({ reader }, { id }: { id: string }, _context, { path }) => {
       const found = await loadAccount(await reader.view(undefined, String(path.key)), id);
-      if (found === undefined) throw new ReadError('BAD_USER_INPUT', `id: there is no account ${id}`, { argument: 'id' });
+      if (found === undefined)
+        throw new ReadError('BAD_USER_INPUT', `id: there is no account ${id}`, { argument: 'id' });
       return found;
     },
   },
