@@ -138,9 +138,14 @@ export function createEngine({ state, mempool, blockFile, mempoolLog, assertLock
   function refillMempool(lost: readonly RawTransaction[]): void {
     const before = [...mempool.entries()].map((entry): RawTransaction => ({ transaction: entry, raw: entry.raw }));
     mempool.clear();
-    for (const { transaction, raw } of [...lost, ...before]) {
-      const entry = readmit(transaction, raw, state, mempool);
-      if (entry) mempool.add(entry);
+    // A log that a crash cut short may have children before their parents: what fails is tried again while others get in.
+    for (let pending = [...lost, ...before], left = Number.POSITIVE_INFINITY; pending.length < left;) {
+      left = pending.length;
+      pending = pending.filter(({ transaction, raw }) => {
+        const entry = readmit(transaction, raw, state, mempool);
+        if (entry) mempool.add(entry);
+        return !entry;
+      });
     }
   }
 
