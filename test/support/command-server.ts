@@ -17,6 +17,7 @@ import { createPostgresEventStore } from '../../src/eventstore/postgres-event-st
 import { createPostgresFeed } from '../../src/outbox/postgres-feed.js';
 import { createPostgresOutbox } from '../../src/outbox/postgres-outbox.js';
 import type { Outbox } from '../../src/outbox/outbox.js';
+import type { InvariantError } from '../../src/platform/assert.js';
 import { createAuthenticate } from '../../src/platform/http/api-keys.js';
 import { createHttpApp } from '../../src/platform/http/create-http-app.js';
 import { createLogger } from '../../src/platform/logger.js';
@@ -36,6 +37,7 @@ export interface CommandServerOptions {
   wrapReads?: (reads: CommandReads) => CommandReads;
   wrapStore?: (store: EventStore) => EventStore;
   keysDirectory?: string;
+  onInvariantBroken?: (error: InvariantError) => void;
 }
 
 export interface CommandServer {
@@ -86,9 +88,11 @@ export async function startCommandServer(options: CommandServerOptions): Promise
     authenticate: createAuthenticate(options.apiKeys),
     trustProxy: false,
     logger: createLogger('silent'),
-    onInvariantBroken: (error) => {
-      throw error;
-    },
+    onInvariantBroken:
+      options.onInvariantBroken ??
+      ((error) => {
+        throw error;
+      }),
   });
   await app.listen(0, '127.0.0.1');
   return {

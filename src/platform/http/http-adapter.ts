@@ -4,7 +4,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '../logger.js';
 import { ANONYMOUS, type Authenticate } from './api-keys.js';
-import { KnownRoutes } from './known-routes.js';
+import { KnownRoutes, notFound } from './known-routes.js';
 import { sendProblem } from './problem-filter.js';
 import { PROBLEM_CODES } from './problem-codes.js';
 import { problemOf } from './problem-of.js';
@@ -53,7 +53,6 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    exposeHeadRoutes: false,
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
       // These come before every hook.
       setRequestContext(request, { trace: readTraceContext(request.headers.traceparent, randomHex), actor: ANONYMOUS });
@@ -64,7 +63,7 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
   const fastify = adapter.getInstance<FastifyInstance>();
   const routes = new KnownRoutes();
   takeRouteSettings(fastify, routes, options.logger);
-  openEveryRequest(fastify, options.authenticate, randomHex);
+  openEveryRequest(fastify, { routes, randomHex, authenticate: options.authenticate });
   // Only what a route asks for: no route of ours takes text or bytes unless it says so.
   fastify.removeContentTypeParser('text/plain');
   fastify.addContentTypeParser(
@@ -92,7 +91,10 @@ function takeRouteSettings(fastify: FastifyInstance, routes: KnownRoutes, logger
   });
 }
 
-function openEveryRequest(fastify: FastifyInstance, authenticate: Authenticate, randomHex: () => string): void {
+function openEveryRequest(
+  fastify: FastifyInstance,
+  { routes, randomHex, authenticate }: { routes: KnownRoutes; randomHex: () => string; authenticate: Authenticate },
+): void {
   fastify.addHook('onRequest', (request, reply, done) => {
     const settings = (request.routeOptions.config ?? {}) as RouteSettings;
     const trace = readTraceContext(request.headers.traceparent, randomHex);
@@ -106,7 +108,8 @@ function openEveryRequest(fastify: FastifyInstance, authenticate: Authenticate, 
       );
       return;
     }
-    const refused = refuseContentType(request, settings);
+    // Before its body is read: what is wrong with that does not matter where nobody takes it.
+    const refused = request.is404 ? notFound(routes, pathOf(request)) : refuseContentType(request, settings);
     if (refused !== undefined) {
       void sendProblem(request, reply, refused);
       return;
@@ -120,7 +123,7 @@ const JSON_ONLY: readonly string[] = ['application/json'];
 function refuseContentType(request: FastifyRequest, settings: RouteSettings): ProblemError | undefined {
   const { headers } = request;
   const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
-  if (!hasBody || request.is404) return undefined;
+  if (!hasBody) return undefined;
   const accepts = settings.accepts ?? JSON_ONLY;
   const contentType = (headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
   if (accepts.includes(contentType)) return undefined;

@@ -1,3 +1,5 @@
+import { ProblemError } from './problem.js';
+
 /** Routes kept at most; an application has some dozens. */
 const MAX_ROUTES = 1_000;
 
@@ -28,4 +30,11 @@ function matches(pattern: readonly string[], path: readonly string[]): boolean {
   // A catch-all is no address of its own: it would turn every 404 into a 405.
   if (pattern.length !== path.length || pattern.includes('*')) return false;
   return pattern.every((segment, index) => (segment.startsWith(':') ? path[index] !== '' : segment === path[index]));
+}
+
+/** What a request for which there is no route is told: 405 where the address has other methods, else 404. */
+export function notFound(routes: KnownRoutes, path: string): ProblemError {
+  const allow = routes.methodsAt(path).join(', ');
+  if (allow === '') return new ProblemError('not-found', 'There is nothing at this address.');
+  return new ProblemError('method-not-allowed', `Only ${allow} is allowed here.`, { headers: { allow } });
 }

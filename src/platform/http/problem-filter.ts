@@ -2,10 +2,10 @@ import { Catch, NotFoundException, type ArgumentsHost, type ExceptionFilter } fr
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '../logger.js';
 import { InvariantError } from '../assert.js';
-import type { KnownRoutes } from './known-routes.js';
+import { notFound, type KnownRoutes } from './known-routes.js';
 import { PROBLEM_CODES } from './problem-codes.js';
 import { problemOf } from './problem-of.js';
-import { problemHeaders, ProblemError, renderProblem } from './problem.js';
+import { problemHeaders, renderProblem, type ProblemError } from './problem.js';
 import { pathOf, requestContext } from './request-context.js';
 
 /** Answers with a problem; usable from hooks and from routes outside Nest. */
@@ -33,21 +33,13 @@ export class ProblemFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
-    const problem = this.notFoundOrNotAllowed(thrown, request) ?? problemOf(thrown);
+    const problem =
+      thrown instanceof NotFoundException ? notFound(this.options.routes, pathOf(request)) : problemOf(thrown);
     if (PROBLEM_CODES[problem.code].status >= 500) {
       const { traceId } = requestContext(request).trace;
       this.options.logger.error({ traceId, path: pathOf(request), code: problem.code, err: thrown }, 'request failed');
     }
     if (!reply.sent) void sendProblem(request, reply, problem);
     if (thrown instanceof InvariantError) this.options.onInvariantBroken(thrown);
-  }
-
-  private notFoundOrNotAllowed(thrown: unknown, request: FastifyRequest): ProblemError | undefined {
-    if (!(thrown instanceof NotFoundException)) return undefined;
-    const allow = this.options.routes.methodsAt(pathOf(request));
-    if (allow.length === 0) return undefined;
-    return new ProblemError('method-not-allowed', `Only ${allow.join(', ')} is allowed here.`, {
-      headers: { allow: allow.join(', ') },
-    });
   }
 }
