@@ -136,7 +136,7 @@ describe('any sequence of mining, paying, spending, reorgs and restarts', () => 
           await chain.close();
         }
       }),
-      { numRuns: 30 },
+      { numRuns: 20 },
     );
   });
 });

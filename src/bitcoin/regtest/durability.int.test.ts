@@ -19,6 +19,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { accepted, fundTestWallet } from '../../../test/support/regtest-coins.js';
 import { createTestWallet } from '../../../test/support/regtest-wallet.js';
 import { openTestChain, temporaryDirectory } from '../../../test/support/test-chain.js';
+import { openBlockFile } from './block-file.js';
 import type { RegtestChain } from './regtest-chain.js';
 
 const wallet = createTestWallet();
@@ -129,11 +130,19 @@ describe('a torn end', () => {
     expect(whole.length - kept).toBeGreaterThan(150);
     for (let length = kept; length < whole.length; length += 1) {
       writeFileSync(join(directory, BLOCKS), whole.subarray(0, length));
+      const file = await openBlockFile(join(directory, BLOCKS));
+      let last = '';
+      expect(await file.replay(({ hash }) => void (last = hash))).toBe(length - kept);
+      expect(last).toBe(expected.hash);
+      expect(statSync(join(directory, BLOCKS)).size).toBe(kept);
+      await file.close();
+      // The whole chain now and then: most of its time is the miner's keys.
+      if (length % 20 !== 0) continue;
+      writeFileSync(join(directory, BLOCKS), whole.subarray(0, length));
       const torn = await openTestChain({ directory, preminedBlocks: 0 });
       expect(torn.tip()).toEqual(expected);
       expect(torn.opened.cutBytes).toBe(length - kept);
       await torn.close();
-      expect(statSync(join(directory, BLOCKS)).size).toBe(kept);
     }
   });
 
@@ -156,7 +165,7 @@ describe('a torn end', () => {
     expect((await openTestChain({ directory })).tip()).toEqual(next);
   });
 
-  it('of the mempool is cut off, at whatever byte: what came before it is there', async () => {
+  it('of the mempool is cut off, wherever it is torn: what came before it is there', async () => {
     const directory = temporaryDirectory();
     const chain = await openTestChain({ directory });
     const first = accepted(await chain.pay({ address: ADDRESS, amountSats: 20_000n }));
@@ -165,7 +174,7 @@ describe('a torn end', () => {
     accepted(await chain.pay({ address: ADDRESS, amountSats: 20_000n }));
     await chain.close();
     const whole = readFileSync(path);
-    for (let length = kept; length < whole.length; length += 7) {
+    for (let length = kept; length < whole.length; length += 23) {
       writeFileSync(path, whole.subarray(0, length));
       const torn = await openTestChain({ directory });
       expect(torn.mempool.list().map(({ txid }) => txid)).toEqual([first.txid]);
