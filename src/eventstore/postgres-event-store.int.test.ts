@@ -4,10 +4,11 @@ import { describeEventStoreContract } from './event-store.contract.js';
 import { createPostgresEventStore } from './postgres-event-store.js';
 
 describeEventStoreContract('PostgreSQL', async () => {
-  const { pool, drop } = await createTestDatabase();
+  const database = await createTestDatabase();
+  const { pool } = database;
   return {
     open: (limits = {}) => createPostgresEventStore({ pool, ledger: 'main', limits }),
     outbox: createPostgresOutbox({ pool, ledger: 'main' }),
-    drop,
+    drop: () => database.drop(),
   };
 });

@@ -16,6 +16,8 @@ export interface FeedLimits {
   maxBatchBytes: number;
   /** The safety net under notifications, which may be lost with the connection. */
   pollMs: number;
+  /** Wait before listening again after the connection was lost. */
+  reconnectMs: number;
   /** Wait after the database failed; doubles up to maxRetryMs. */
   minRetryMs: number;
   maxRetryMs: number;
@@ -28,6 +30,7 @@ export const DEFAULT_FEED_LIMITS: Readonly<FeedLimits> = {
   maxBatchEvents: 2000,
   maxBatchBytes: 8 * 1024 * 1024,
   pollMs: 500,
+  reconnectMs: 500,
   minRetryMs: 50,
   maxRetryMs: 5000,
   recentEvents: 2000,
@@ -81,7 +84,7 @@ export function createPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
       wake(0n);
     },
     onError,
-    reconnectDelayMs: limits.pollMs,
+    reconnectDelayMs: limits.reconnectMs,
   });
 
   /** Until something may have been appended since `seen`, or it is time to look. */
