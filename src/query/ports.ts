@@ -12,14 +12,14 @@ export interface ReadModels {
   waitFor(position: bigint, names: readonly string[], timeoutMs: number): Promise<bigint>;
   /** Calls back after positions moved, once for many moves. Returns the way to stop it. */
   onAdvanced(listener: () => void): () => void;
-  status(): Promise<ProjectionStatus[]>;
+  status: () => Promise<ProjectionStatus[]>;
 }
 
 /** One part that has to work for this process to be ready. */
 export interface HealthCheck {
   name: 'database' | 'feed' | 'lag' | 'node' | (string & {});
   /** A sentence for people, with nothing of the inside. */
-  check(): Promise<{ ok: boolean; detail: string }>;
+  check: () => Promise<{ ok: boolean; detail: string }>;
 }
 
 export interface QueryDeps {

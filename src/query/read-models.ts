@@ -4,9 +4,9 @@ import type { ReadModels } from './ports.js';
 
 export interface ReadModelsOptions {
   progress: Progress;
-  status(): Promise<ProjectionStatus[]>;
+  status: () => Promise<ProjectionStatus[]>;
   /** True while the runner in this process moves the read models: then nobody needs to ask the database where they are. */
-  isToldHere(): boolean;
+  isToldHere: () => boolean;
 }
 
 /** The engine's progress as queries need it. */

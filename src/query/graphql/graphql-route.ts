@@ -76,7 +76,7 @@ function ofQueryString(query: unknown): Asked {
   const { variables, ...rest } = query as Record<string, unknown>;
   if (variables === undefined || variables === '') return asked(rest);
   try {
-    return asked({ ...rest, variables: JSON.parse(String(variables)) as unknown });
+    return asked({ ...rest, variables: JSON.parse(typeof variables === 'string' ? variables : '') as unknown });
   } catch (error) {
     if (error instanceof ProblemError) throw error;
     throw malformed('variables must be a JSON object.');

@@ -41,7 +41,7 @@ export interface QueryPlan {
   cost: number;
 }
 
-type Variables = Readonly<Record<string, unknown>>;
+type Variables = Record<string, unknown>;
 
 /**
  * Looks at a valid document before it is executed.
@@ -140,5 +140,5 @@ function hasAccountFilter(field: FieldNode, variables: Variables): boolean {
 
 function argument(field: FieldNode, name: string, variables: Variables): unknown {
   const node = field.arguments?.find((candidate) => candidate.name.value === name)?.value;
-  return node === undefined ? undefined : valueFromASTUntyped(node, variables as Record<string, unknown>);
+  return node === undefined ? undefined : valueFromASTUntyped(node, variables);
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import { GraphQLError } from 'graphql';
-import type { ExecutionResult, FormattedExecutionResult, GraphQLSchema } from 'graphql';
+import { GraphQLError, OperationTypeNode } from 'graphql';
+import type { FormattedExecutionResult, GraphQLSchema } from 'graphql';
 import { mercurius } from 'mercurius';
 import type { MercuriusContext } from 'mercurius';
 import { ReadError } from '../errors.js';
@@ -15,7 +15,7 @@ import { planQuery } from './plan-query.js';
 
 export interface QueryRequest {
   query: string;
-  variables: Readonly<Record<string, unknown>> | undefined;
+  variables: Record<string, unknown> | undefined;
   operationName: string | undefined;
   /** `Ledger-Min-Position` */
   minPosition: bigint | undefined;
@@ -60,10 +60,10 @@ export function registerQueryEngine(
     jit: JIT_FROM_USE,
     validationRules: [limitsRule],
     graphql: { parseOptions: { maxTokens: MAX_QUERY_TOKENS } },
-    // Errors are formatted below, once; this keeps them as they are.
-    errorFormatter: (execution) => ({
+    // Errors are formatted below, once; this keeps them as they are, and no data where variables were refused.
+    errorFormatter: ({ data, errors }) => ({
       statusCode: 200,
-      response: { data: execution.data ?? null, errors: execution.errors as GraphQLError[] },
+      response: { ...(data === undefined ? {} : { data }), errors },
     }),
   });
   fastify.addHook('onReady', (done) => {
@@ -72,7 +72,7 @@ export function registerQueryEngine(
       async (_schema, document, context, variables: Record<string, unknown> | undefined) => {
         const { request } = context;
         const plan = planQuery(schema, document, request.operationName, variables ?? {});
-        if (plan.operation.operation !== 'query') {
+        if (plan.operation.operation !== OperationTypeNode.QUERY) {
           const message = 'Subscriptions go over a WebSocket at this address (graphql-transport-ws).';
           throw new ReadError('BAD_USER_INPUT', message);
         }
@@ -90,13 +90,12 @@ export function registerQueryEngine(
     const refused = refuse(request);
     if (refused !== undefined) return { result: { errors: format([refused]) ?? [] }, reader: undefined };
     try {
-      const execution = (await fastify.graphql(
+      const { data, errors } = await fastify.graphql(
         sourceOf(request),
-        context as unknown as Record<string, unknown>,
+        context,
         request.variables ?? {},
         request.operationName,
-      )) as ExecutionResult;
-      const { data, errors } = execution;
+      );
       const executed = context.reader !== undefined && data !== undefined;
       return {
         result: {

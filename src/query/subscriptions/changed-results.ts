@@ -11,17 +11,17 @@ export function changedResults(
   stop: () => void,
 ): AsyncGenerator<ExecutionResult, void, void> {
   let last: string | undefined;
-  let ended = false;
+  const state = { ended: false };
   const end = (): Promise<IteratorReturnResult<undefined>> => {
-    ended = true;
+    state.ended = true;
     stop();
     return Promise.resolve({ done: true, value: undefined });
   };
   const generator: AsyncGenerator<ExecutionResult, void, void> = {
     next: async () => {
-      while (!ended) {
+      while (!state.ended) {
         const step = await results.next();
-        if (step.done === true || (ended as boolean)) break;
+        if (step.done === true || state.ended) break;
         const text = JSON.stringify([step.value.data, step.value.errors]);
         if (text === last) continue;
         last = text;

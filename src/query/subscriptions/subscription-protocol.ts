@@ -116,7 +116,8 @@ function createContext(readerDeps: ReaderDeps, models: readonly string[]): Conte
       controller.abort();
     },
     states: async function* (): AsyncGenerator<StateSource, void> {
-      for await (const _position of statePositions(readerDeps.readModels, models, controller.signal)) {
+      const positions = statePositions(readerDeps.readModels, models, controller.signal);
+      while ((await positions.next()).done !== true) {
         context.reader = new Reader(readerDeps, models);
         yield { reader: context.reader };
       }

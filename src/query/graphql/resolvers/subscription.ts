@@ -10,7 +10,7 @@ export interface StateSource {
 
 export interface SubscriptionContext {
   /** A state at once, then one whenever there may be another; ends when the client goes. */
-  states(): AsyncIterableIterator<StateSource>;
+  states: () => AsyncIterableIterator<StateSource>;
 }
 
 interface SubscriptionField {
