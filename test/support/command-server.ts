@@ -27,7 +27,7 @@ import { createProjectionRunner } from '../../src/projections/runner/projection-
 import type { TestDatabase } from './database.js';
 
 export interface CommandServerOptions {
-  database: TestDatabase;
+  database: Pick<TestDatabase, 'pool'>;
   network?: NetworkName;
   ledger?: string;
   apiKeys?: readonly string[];
