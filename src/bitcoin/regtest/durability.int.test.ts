@@ -107,6 +107,22 @@ describe('opening again', () => {
     for (const txid of [replaced, evicted, forgotten]) expect(await after.findTransaction(txid)).toBeUndefined();
   });
 
+  it('has the replacement in the mempool, not the original; and nothing of what was evicted', async () => {
+    const directory = temporaryDirectory();
+    const before = await openTestChain({ directory });
+    const coin = await fundTestWallet(before, wallet, { type: 'p2wpkh', index: 1, amountSats: 90_000n });
+    accepted(await before.mine({ blocks: 1 }));
+    for (const amountSats of [89_000n, 80_000n]) {
+      accepted(await before.submitTransaction(wallet.spend([coin], [{ address: ADDRESS, amountSats }])));
+    }
+    const { txid } = accepted(await before.pay({ address: ADDRESS, amountSats: 7_000n }));
+    await before.evict(txid);
+    const expected = before.mempool.list();
+    expect(expected).toHaveLength(1);
+    await before.close();
+    expect((await openTestChain({ directory })).mempool.list()).toEqual(expected);
+  });
+
   it('finishes the first blocks of a chain that were cut short', async () => {
     const directory = temporaryDirectory();
     const before = await openTestChain({ directory });
