@@ -2,8 +2,8 @@ import type { CommittedEvent } from '../eventstore/commit-batch.js';
 import type { EventMetadata, RecordedEvent } from '../eventstore/event-store.js';
 
 /**
- * The last events that this process committed, so that its followers need not read them back: 0.4 ms less between a commit
- * and its readers. Only a shortcut: whatever is not here is read from the table.
+ * The last events that this process committed, so that its followers need not read them back: measured from the
+ * acknowledgement, a follower has the event 0.3 ms earlier (median; 1.4 ms at the 90th percentile on a busy machine). Only a shortcut: whatever is not here is read from the table.
  */
 export interface RecentEvents {
   /** @param events in order of position, contiguous, committed */

@@ -2,8 +2,9 @@
 -- Triggers, not the application, keep the order: whoever inserts, positions and revisions cannot skip or repeat, time
 -- cannot go back, and nothing can be changed or removed.
 
+-- Names compare by bytes (COLLATE "C"): the fastest, and the indexes do not depend on the server's locale library.
 CREATE TABLE ledger_head (
-  ledger text PRIMARY KEY CHECK (ledger ~ '^[a-z0-9][a-z0-9-]{0,39}$'),
+  ledger text COLLATE "C" PRIMARY KEY CHECK (ledger ~ '^[a-z0-9][a-z0-9-]{0,39}$'),
   position bigint NOT NULL CHECK (position >= 0),
   recorded_at timestamptz(3) NOT NULL
 ) WITH (fillfactor = 20); -- one row, updated with every batch: room for its versions on the page (HOT)
@@ -11,12 +12,12 @@ CREATE TABLE ledger_head (
 COMMENT ON TABLE ledger_head IS 'Last position of each ledger. Its row is the lock that serialises appends.';
 
 CREATE TABLE outbox (
-  ledger text NOT NULL,
+  ledger text COLLATE "C" NOT NULL,
   position bigint NOT NULL,
   id uuid NOT NULL,
-  stream text NOT NULL CHECK (octet_length(stream) BETWEEN 1 AND 200),
+  stream text COLLATE "C" NOT NULL CHECK (octet_length(stream) BETWEEN 1 AND 200),
   revision bigint NOT NULL CHECK (revision >= 0),
-  type text NOT NULL CHECK (octet_length(type) BETWEEN 1 AND 100),
+  type text COLLATE "C" NOT NULL CHECK (octet_length(type) BETWEEN 1 AND 100),
   schema_version integer NOT NULL CHECK (schema_version >= 1),
   -- The limit of 512 KiB is checked on the JSON text, before it comes here. Binary JSON of small numbers is up to six times
   -- as long as its text; this is the backstop, and costs nothing (0.1 us a row, against 20 us for data::text).
@@ -36,8 +37,8 @@ ALTER TABLE outbox ALTER COLUMN metadata SET STORAGE EXTERNAL;
 COMMENT ON TABLE outbox IS 'The events of all ledgers, in each ledger''s total order: positions 1, 2, 3 ... without gaps.';
 
 CREATE TABLE command_outcome (
-  ledger text NOT NULL,
-  key text NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 255),
+  ledger text COLLATE "C" NOT NULL,
+  key text COLLATE "C" NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 255),
   request_hash bytea NOT NULL CHECK (octet_length(request_hash) = 32),
   -- json, not jsonb: a replay answers with the members in the order of the first answer.
   outcome json NOT NULL,
