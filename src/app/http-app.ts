@@ -9,6 +9,8 @@ import { createAuthenticate } from '../platform/http/api-keys.js';
 import { createHttpApp as createNestApp } from '../platform/http/create-http-app.js';
 import type { RouteSettings } from '../platform/http/http-adapter.js';
 import type { Logger } from '../platform/logger.js';
+import type { QueryDeps } from '../query/ports.js';
+import { QueryModule, registerQuery } from '../query/query.module.js';
 import { VERSION } from '../platform/version.js';
 
 export interface HttpAppOptions {
@@ -16,29 +18,42 @@ export interface HttpAppOptions {
   logger: Logger;
   onFatal: (error: unknown) => void;
   commands: CommandModuleOptions;
+  query: Omit<QueryDeps, 'authenticate' | 'logger'>;
   /** Text for `GET /metrics`. */
   scrape: () => Promise<{ contentType: string; text: string }>;
 }
 
 /** The whole API in one Nest application: commands, reads, docs, metrics. Initialised, not listening. */
 export async function createApi(options: HttpAppOptions): Promise<NestFastifyApplication> {
-  const app = await createNestApp(ApiModule.register(options.commands), {
-    authenticate: createAuthenticate(options.config.apiKeys),
-    trustProxy: options.config.trustProxy,
-    logger: options.logger,
-    onInvariantBroken: options.onFatal,
+  const { config, logger, onFatal, commands } = options;
+  const authenticate = createAuthenticate(config.apiKeys);
+  const query: QueryDeps = { ...options.query, authenticate, logger };
+  const app = await createNestApp(ApiModule.register(commands, query), {
+    authenticate,
+    trustProxy: config.trustProxy,
+    logger,
+    onInvariantBroken: onFatal,
   });
-  serveMetrics(app.getHttpAdapter().getInstance(), options.scrape);
-  const document = createOpenApiDocument(app, VERSION);
-  SwaggerModule.setup('docs', app, document, { jsonDocumentUrl: 'openapi.json', customSiteTitle: 'Tallystick API' });
+  const fastify = app.getHttpAdapter().getInstance();
+  registerQuery(fastify, query);
+  serveMetrics(fastify, options.scrape);
+  SwaggerModule.setup('docs', app, () => describeApi(app), {
+    jsonDocumentUrl: 'openapi.json',
+    customSiteTitle: 'Tallystick API',
+  });
   await app.init();
   return app;
 }
 
+/** The OpenAPI document of what `createApi` made. */
+export function describeApi(app: NestFastifyApplication): ReturnType<typeof createOpenApiDocument> {
+  return createOpenApiDocument(app, VERSION);
+}
+
 @Module({})
 class ApiModule {
-  static register(commands: CommandModuleOptions): DynamicModule {
-    return { module: ApiModule, imports: [CommandModule.register(commands)] };
+  static register(commands: CommandModuleOptions, query: QueryDeps): DynamicModule {
+    return { module: ApiModule, imports: [CommandModule.register(commands), QueryModule.register(query)] };
   }
 }
 

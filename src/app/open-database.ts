@@ -24,11 +24,17 @@ export interface OpenDatabase {
  * embedded server: the first process on a data folder owns it and stops it at the end; commands such as `verify` attach to
  * it while it runs.
  *
+ * @param onLost called when the owned server ends before `close`
  * @throws FatalError when `mode` is 'own' and another process owns the data folder
  */
-export async function openDatabase(config: Config, mode: 'own' | 'attach', logger: Logger): Promise<OpenDatabase> {
+export async function openDatabase(
+  config: Config,
+  mode: 'own' | 'attach',
+  logger: Logger,
+  onLost: (error: Error) => void = () => undefined,
+): Promise<OpenDatabase> {
   if (config.databaseUrl !== undefined) {
-    const migrated = await migrate(config.databaseUrl);
+    const migrated = await reachable(migrate(config.databaseUrl));
     return {
       url: config.databaseUrl,
       role: await roleOf(config.databaseUrl),
@@ -46,7 +52,12 @@ export async function openDatabase(config: Config, mode: 'own' | 'attach', logge
   if (server.tookOver && lock !== undefined) {
     logger.warn({ pid: server.pid }, 'took over the PostgreSQL that a killed process left running');
   }
+  let closing = false;
+  lock?.on('end', () => {
+    if (!closing) onLost(new FatalError('the embedded PostgreSQL ended: start again, it recovers what was committed'));
+  });
   const close = async (): Promise<void> => {
+    closing = true;
     if (lock === undefined) return;
     await lock.end();
     await server.stop();
@@ -66,12 +77,26 @@ async function takeOwnerLock(url: string): Promise<pg.Client | undefined> {
   await client.connect();
   const { rows } = await client.query<{ taken: boolean }>('SELECT pg_try_advisory_lock($1) AS taken', [OWNER_LOCK]);
   if (rows[0]?.taken === true) {
-    // The server going away ends this session too; everything else that uses the server reports it.
+    // The server going away: 'end' follows and is acted on.
     client.on('error', () => undefined);
     return client;
   }
   await client.end();
   return undefined;
+}
+
+/** Codes of Node for a server that is not there, and of PostgreSQL (class 28, 3D000) for one that does not let us in. */
+const NOT_REACHABLE = /^(ECONNREFUSED|ENOTFOUND|ETIMEDOUT|EHOSTUNREACH|ECONNRESET|28...|3D000|57P03)$/;
+
+/** What a person can mend is one line, without the URL: it holds a password. */
+async function reachable<T>(attempt: Promise<T>): Promise<T> {
+  try {
+    return await attempt;
+  } catch (cause) {
+    const { code, message } = cause as { code?: string; message: string };
+    if (code === undefined || !NOT_REACHABLE.test(code)) throw cause;
+    throw new FatalError(`DATABASE_URL: the database cannot be used (${code}: ${message})`, {}, { cause });
+  }
 }
 
 async function roleOf(url: string): Promise<string | undefined> {

@@ -13,10 +13,12 @@ import { createPool } from '../platform/postgres/pool.js';
 import { ALL_PROJECTIONS } from '../projections/all-projections.js';
 import { rebuildProjections } from '../projections/rebuild/rebuild-projections.js';
 import { createProjectionRunner } from '../projections/runner/projection-runner.js';
+import { createReadModels } from '../query/read-models.js';
 import { createClosers } from './closers.js';
 import { createCommandReads } from './command-reads.js';
 import { createDevChain } from './dev-chain.js';
 import { createApi } from './http-app.js';
+import { createHealthChecks } from './health-checks.js';
 import { observeLedger } from './observe-ledger.js';
 import { openDatabase } from './open-database.js';
 import { openChainSide } from './open-chain-side.js';
@@ -47,7 +49,7 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
   const { ledger, network } = config;
   const closers = createClosers(logger);
   try {
-    const database = await openDatabase(config, 'own', logger);
+    const database = await openDatabase(config, 'own', logger, onFatal);
     closers.add('database', () => database.close());
     const onError = (error: Error): void => {
       logger.warn({ err: error }, 'a database connection was lost');
@@ -120,6 +122,17 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
         pushedBlocks: chain.pushedBlocks,
         devChain:
           chain.regtest && createDevChain({ chain: chain.regtest, follower: chain.follower, progress: runner, logger }),
+      },
+      query: {
+        pool,
+        ledger,
+        outbox,
+        readModels: createReadModels({
+          progress: runner,
+          status: () => runner.status(),
+          isToldHere: () => runner.isLeader(),
+        }),
+        health: createHealthChecks({ pool, outbox, runner, follower: chain.follower }),
       },
     });
     closers.add('HTTP', () => api.close());

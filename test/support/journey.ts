@@ -23,7 +23,8 @@ export async function runJourney(urlNow: () => string): Promise<JourneyResult> {
   const directory = mkdtempSync(join(tmpdir(), 'tallystick-journey-'));
   const chain = await openRegtestChain({
     directory,
-    now: () => CHAIN_START_SECONDS * 1000,
+    // After every block of the journey: blocks from the future are refused.
+    now: () => (CHAIN_START_SECONDS + 1_000_000) * 1000,
     random: (bytes) => new Uint8Array(bytes).fill(7),
     blockTimes: { kind: 'fixed', startSeconds: CHAIN_START_SECONDS, stepSeconds: 600 },
     preminedBlocks: 103,
@@ -62,8 +63,7 @@ async function walk(urlNow: () => string, chain: RegtestChain): Promise<JourneyR
     }
   };
   const pay = async (address: unknown, amountSats: bigint): Promise<void> => {
-    const paid = await chain.pay({ address: String(address), amountSats });
-    if (!('txid' in paid)) throw new Error(`the chain refused to pay: ${JSON.stringify(paid)}`);
+    done(await chain.pay({ address: String(address), amountSats }));
   };
 
   await command('/v1/accounts', { accountId: 'alice', metadata: { since: '2026' } }, 'open-alice');
@@ -75,22 +75,26 @@ async function walk(urlNow: () => string, chain: RegtestChain): Promise<JourneyR
   await push(1);
 
   await pay(alice.body['address'], 100_000n);
-  await chain.mine({ blocks: 1 });
+  done(await chain.mine({ blocks: 1 }));
   await push(chain.tip().height);
   await command('/v1/transfers', { fromAccountId: 'alice', toAccountId: 'bob', amountSats: '30000' }, 'transfer-1');
   await command('/v1/transfers', { fromAccountId: 'bob', toAccountId: 'alice', amountSats: '30001' }, 'too-much', 422);
 
   await pay(bob.body['address'], 50_000n);
-  await chain.mine({ blocks: 2 });
+  done(await chain.mine({ blocks: 2 }));
   await push(chain.tip().height - 1);
-  await chain.reorg({ depth: 2, blocks: 3 });
+  done(await chain.reorg({ depth: 2, blocks: 3 }));
   await push(chain.tip().height - 2);
   await command('/v1/transfers', { fromAccountId: 'bob', toAccountId: 'alice', amountSats: '80000' }, 'transfer-2');
-  await chain.reorg({ depth: 3, blocks: 4, dropTransactions: true });
+  done(await chain.reorg({ depth: 3, blocks: 4, dropTransactions: true }));
   await push(chain.tip().height - 3);
   await command('/v1/transfers', { fromAccountId: 'alice', toAccountId: 'bob', amountSats: '1' }, 'transfer-3');
   if (pushed < 100) throw new Error('the journey did not push its blocks');
   return { acknowledged };
+}
+
+function done(result: object): void {
+  if ('rejected' in result) throw new Error(`the chain refused: ${JSON.stringify(result)}`);
 }
 
 async function pushBlock(url: string, raw: Uint8Array): Promise<Answer> {

@@ -1,0 +1,132 @@
+import { mkdtempSync, readFileSync, rmSync, chmodSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createLedgerClient } from '../support/ledger-client.js';
+import { LedgerStartError, runTallystick, startLedgerProcess, type LedgerProcess } from '../support/ledger-process.js';
+
+let dataDir: string;
+let ledger: LedgerProcess | undefined;
+
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), 'tallystick-restart-'));
+  chmodSync(dataDir, 0o755);
+});
+
+afterEach(async () => {
+  await ledger?.kill();
+  ledger = undefined;
+  // A killed ledger leaves its server behind: attaching and finding it ours is also what stops it.
+  const stopped = await startLedgerProcess(environment());
+  await stopped.stop();
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+function environment(): Record<string, string> {
+  return { DATA_DIR: dataDir };
+}
+
+async function start(): Promise<LedgerProcess> {
+  ledger = await startLedgerProcess(environment());
+  return ledger;
+}
+
+function postgresPid(): number {
+  return Number(readFileSync(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0]);
+}
+
+async function openAccount(running: LedgerProcess, accountId: string): Promise<void> {
+  const answer = await createLedgerClient(running.url).post('/v1/accounts', { accountId }, `open-${accountId}`);
+  expect(answer).toMatchObject({ status: 201, body: { accountId } });
+}
+
+async function accountIds(running: LedgerProcess): Promise<string[]> {
+  const ids: string[] = [];
+  for (const id of ['alice', 'bob', 'carol']) {
+    const answer = await createLedgerClient(running.url).get(`/v1/accounts/${id}`);
+    if (answer.status === 200) ids.push(id);
+  }
+  return ids;
+}
+
+describe('a ledger on its embedded database', () => {
+  it('stops cleanly at Ctrl-C within seconds, and the next start finds everything as it was', async () => {
+    const first = await start();
+    await openAccount(first, 'alice');
+    const pid = postgresPid();
+    expect(await first.stop()).toBe(0);
+    expect(() => process.kill(pid, 0)).toThrow();
+    const second = await start();
+    expect(await accountIds(second)).toEqual(['alice']);
+    expect(await second.stop()).toBe(0);
+    const verified = await runTallystick(['verify', '--json'], environment());
+    expect(verified.code, verified.stdout + verified.stderr).toBe(0);
+  });
+
+  it('takes over the PostgreSQL that a killed process left running', async () => {
+    const first = await start();
+    await openAccount(first, 'alice');
+    const pid = postgresPid();
+    await first.kill();
+    expect(process.kill(pid, 0)).toBe(true);
+    const second = await start();
+    expect(postgresPid()).toBe(pid);
+    await openAccount(second, 'bob');
+    expect(await accountIds(second)).toEqual(['alice', 'bob']);
+    expect(await second.stop()).toBe(0);
+    expect(() => process.kill(pid, 0)).toThrow();
+  });
+
+  it('ends when PostgreSQL itself is killed, and starts again with every acknowledged command', async () => {
+    const first = await start();
+    await openAccount(first, 'alice');
+    process.kill(postgresPid(), 'SIGKILL');
+    expect(await first.exited).toBe(1);
+    const second = await start();
+    expect(await accountIds(second)).toEqual(['alice']);
+    await openAccount(second, 'bob');
+    expect(await second.stop()).toBe(0);
+    const verified = await runTallystick(['verify', '--json'], environment());
+    expect(verified.code, verified.stdout + verified.stderr).toBe(0);
+  });
+
+  it('refuses a second process on the same folder with one line, and the first is not disturbed', async () => {
+    const first = await start();
+    const second = startLedgerProcess(environment());
+    await expect(second).rejects.toThrow(LedgerStartError);
+    await expect(second).rejects.toThrow(/tallystick: DATA_DIR: .* is in use by another tallystick process/);
+    await openAccount(first, 'carol');
+    expect(await accountIds(first)).toEqual(['carol']);
+  });
+
+  it('verifies and rebuilds beside the running ledger', async () => {
+    const running = await start();
+    await openAccount(running, 'alice');
+    const verified = await runTallystick(['verify'], environment());
+    expect(verified).toMatchObject({ code: 0 });
+    expect(verified.stdout).toMatch(/^the log, \d+ tables and the books agree at position \d+\n$/);
+    const rebuilt = await runTallystick(['rebuild', 'accounts', '--json'], environment());
+    expect(rebuilt.code, rebuilt.stderr).toBe(0);
+    await openAccount(running, 'bob');
+    expect(await accountIds(running)).toEqual(['alice', 'bob']);
+  });
+});
+
+describe('a wrong start', () => {
+  it.each([
+    [{ PORT: 'abc' }, 2, /^tallystick: PORT: /m],
+    [{ BITCOIN_NETWORK: 'moonnet' }, 2, /^tallystick: BITCOIN_NETWORK: /m],
+    [{ DATABASE_URL: 'postgres://nobody:secret@127.0.0.1:1/none' }, 1, /^tallystick: .*$/m],
+  ])('%o stops with one line that names it and holds no password', async (env, code, line) => {
+    const result = await runTallystick(['start'], { ...environment(), ...env });
+    expect(result.code).toBe(code);
+    expect(result.stderr).toMatch(line);
+    expect(result.stderr).not.toContain('secret');
+    expect(
+      result.stderr
+        .trim()
+        .split('\n')
+        .filter((text) => !text.startsWith('{')),
+    ).toHaveLength(1);
+  });
+});
