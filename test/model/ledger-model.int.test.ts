@@ -52,7 +52,8 @@ test(`every read model equals the oracle at every position and height (seed ${SE
         for (let position = 1; position <= events.length; position += 1) compareAt(events, dump, position);
         const report = await verifyLedger({ pool, ledger, projections: ALL_PROJECTIONS });
         expect(report).toMatchObject({ mismatches: [], total: 0 });
-        await rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS });
+        // A narrow window: some histories settle sums early, and some reorgs go below it.
+        await rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS, reorgWindow: sizes.length - 1 });
         expect(await dumpTables(pool, readSchema(ledger)), 'rebuilt, row for row').toEqual(dump);
       },
     ),

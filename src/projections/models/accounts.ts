@@ -219,15 +219,16 @@ function addEntry(handles: AccountTables, event: ProjectedEvent, entry: NewEntry
 }
 
 function entryRow(handles: AccountTables, event: ProjectedEvent, entry: NewEntry, position: bigint): AccountEntryRow {
-  const [deposited = 0n] = handles.chain.top(entry.account);
-  const [received = 0n, sent = 0n] = handles.books.top(entry.account);
+  const deposited = handles.chain.top(entry.account)[0] ?? 0n;
+  const books = handles.books.top(entry.account);
+  const owed = deposited + (books[0] ?? 0n) - (books[1] ?? 0n);
   return {
     account_id: entry.account,
     position,
     n: entry.n,
     type: entry.type,
     amount_sats: entry.amount,
-    balance_sats: deposited + received - sent - (entry.stillToCome ?? 0n),
+    balance_sats: owed - (entry.stillToCome ?? 0n),
     reference: entry.reference,
     block_height: entry.block?.height ?? null,
     block_hash: entry.block?.hash ?? null,

@@ -28,12 +28,18 @@ export interface BulkRuntime {
 /** Rows written between two looks at the writer's queue. */
 const PAGE_ROWS = 5_000;
 
-export function createBulkRuntime(projection: Projection, schema: string, writer: BulkWriter): BulkRuntime {
+/** @param window blocks below the tip that a reorg may reach: see `BelowWindowError` */
+export function createBulkRuntime(
+  projection: Projection,
+  schema: string,
+  writer: BulkWriter,
+  window: number,
+): BulkRuntime {
   const clock: Clock = { position: 0n };
   const handles = new Map<string, AnyHandle>();
   const outs: { table: TableDefinition; writeOpen: () => Iterable<void>; closes: Version<object>[] }[] = [];
   for (const table of projection.tables) {
-    const { handle, writeOpen, closes } = createBulkHandle(table, schema, clock, writer);
+    const { handle, writeOpen, closes } = createBulkHandle(table, schema, clock, writer, window);
     handles.set(table.name, handle);
     outs.push({ table, writeOpen, closes });
   }
@@ -59,12 +65,14 @@ function createBulkHandle(
   schema: string,
   clock: Clock,
   writer: BulkWriter,
+  window: number,
 ): { handle: AnyHandle; writeOpen: () => Iterable<void>; closes: Version<object>[] } {
   const out = writer.table(schema, table);
   const encode = createCopyEncoder(table);
   const closes: Version<object>[] = [];
   if (table.kind === 'append') {
     const sink: VersionSink<Record<string, unknown>> = {
+      isDoneWhenClosed: false,
       opened: (version) => {
         out.write(encode(version));
       },
@@ -77,6 +85,7 @@ function createBulkHandle(
     return { handle: handle as unknown as AnyHandle, writeOpen: () => [], closes };
   }
   const sink: VersionSink<object> = {
+    isDoneWhenClosed: true,
     opened: () => undefined,
     closed: (version) => {
       if (version.from < version.to) out.write(encode(version));
@@ -91,7 +100,14 @@ function createBulkHandle(
     }
   };
   if (table.kind === 'ladder') {
-    const handle = new LadderTable(table.name, table.sums.length, clock, sink as VersionSink<Rung>, undefined);
+    const settled = (rung: Version<Rung>): void => {
+      out.write(encode(rung));
+    };
+    const rungs = sink as VersionSink<Rung>;
+    const handle = new LadderTable(table.name, table.sums.length, clock, rungs, undefined, {
+      heights: window,
+      settled,
+    });
     return { handle, writeOpen: () => writeOpen(handle.openVersions()), closes };
   }
   const definition = table as unknown as RowTableDefinition<Record<string, unknown>>;

@@ -30,6 +30,8 @@ export interface RebuildOptions {
   projections: readonly Projection[];
   /** Which of them; default all. */
   names?: readonly string[];
+  /** See `ReplayOptions`. */
+  reorgWindow?: number;
   onProgress?: (progress: RebuildProgress) => void;
   signal?: AbortSignal;
 }
@@ -92,6 +94,7 @@ async function rebuildLocked(
     ledger,
     targets,
     to: head,
+    reorgWindow: options.reorgWindow,
     signal,
     onProgress: (phase, position) => options.onProgress?.({ phase, position, head }),
   });

@@ -5,6 +5,7 @@ import type { ChainContext, Projection, ProjectedEvent } from '../projection.js'
 import { prepareSession } from '../runner/leadership.js';
 import { createIndexesSql, createTableSql } from '../tables/ddl.js';
 import { quoted } from '../tables/identifiers.js';
+import { BelowWindowError } from '../tables/ladder-table.js';
 import { writeStatement } from '../tables/write-changes.js';
 import { BulkWriter } from './bulk-writer.js';
 import { createBulkRuntime } from './bulk-runtime.js';
@@ -13,6 +14,12 @@ import { streamLog } from './log-stream.js';
 
 /** Connections for COPY and for building indexes. Two: more do not help beside the replay itself on few cores. */
 const WRITERS = 2;
+
+/**
+ * Heights below the tip whose sums stay in memory. A day of blocks: the deepest reorg of mainnet since 2013 was 24. Deeper ones
+ * make the replay begin anew with everything in memory.
+ */
+const REORG_WINDOW = 144;
 
 /** Sorting an index of a million rows in memory. */
 const MAINTENANCE_MEMORY = '256MB';
@@ -29,10 +36,14 @@ export interface ReplayOptions {
   targets: readonly { projection: Projection; schema: string }[];
   /** Last position to replay. */
   to: bigint;
+  /** Heights below the tip whose sums stay in memory; a deeper reorg makes the replay begin anew without a limit. */
+  reorgWindow?: number | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((phase: ReplayPhase, position: bigint) => void) | undefined;
   /** Sees every event as it passes, for checks of the log itself. */
   onEvent?: ((event: ProjectedEvent) => void) | undefined;
+  /** The replay begins anew: what `onEvent` has gathered is void. */
+  onRestart?: (() => void) | undefined;
 }
 
 /**
@@ -43,6 +54,22 @@ export interface ReplayOptions {
  * @throws what a projection throws for an event that it cannot apply
  */
 export async function replay(options: ReplayOptions): Promise<ChainContext> {
+  try {
+    return await replayWithin(options, options.reorgWindow ?? REORG_WINDOW);
+  } catch (error) {
+    if (!(error instanceof BelowWindowError)) throw error;
+    // There is no limit to reorgs. Once more from the start, with everything in memory.
+    for (const { projection, schema } of options.targets) {
+      for (const { name } of projection.tables) {
+        await options.pool.query(`DROP TABLE IF EXISTS ${quoted(schema)}.${quoted(name)}`);
+      }
+    }
+    options.onRestart?.();
+    return replayWithin(options, Infinity);
+  }
+}
+
+async function replayWithin(options: ReplayOptions, window: number): Promise<ChainContext> {
   const { pool, targets, to } = options;
   const clients: pg.PoolClient[] = [];
   try {
@@ -57,7 +84,7 @@ export async function replay(options: ReplayOptions): Promise<ChainContext> {
     const inSql = targets.filter(({ projection }) => projection.bulkSql !== undefined);
     const inMemory = targets
       .filter(({ projection }) => projection.bulkSql === undefined)
-      .map(({ projection, schema }) => createBulkRuntime(projection, schema, writer));
+      .map(({ projection, schema }) => createBulkRuntime(projection, schema, writer, window));
     const context = await replayEvents(options, source, inMemory, writer);
     for (const runtime of inMemory) {
       for (const _page of runtime.openRows()) await writer.room();

@@ -28,6 +28,21 @@ const CACHED_LADDERS = 50_000;
 /** Rungs kept per cached key: reorgs deeper than this many changes load again. */
 const CACHED_RUNGS = 8;
 
+/** A change below the rungs that a rebuild has kept in memory: it must keep more. */
+export class BelowWindowError extends Error {
+  override readonly name = 'BelowWindowError';
+}
+
+/** How a rebuild keeps ladders small: rungs that are `heights` below a new one go out for good. */
+export interface LadderWindow {
+  heights: number;
+  /** Takes open rungs that no change can reach any more, unless a reorg is deeper than the window. */
+  settled(rung: Version<Rung>): void;
+}
+
+/** Rungs of one key that a rebuild lets gather before it looks for settled ones. */
+const SETTLE_ABOVE = 8;
+
 /**
  * Cumulative sums by height. `add` at a height changes every rung from there up, `cutFrom` takes the rungs from a height up
  * away: a disconnected block.
@@ -38,22 +53,32 @@ export class LadderTable {
   readonly #clock: Clock;
   readonly #sink: VersionSink<Rung>;
   readonly #loader: LadderLoader | undefined;
+  readonly #window: LadderWindow | undefined;
   readonly #ladders = new Map<string, Ladder>();
   readonly #cache = new LRUCache<string, Ladder>({ max: CACHED_LADDERS });
 
-  constructor(name: string, width: number, clock: Clock, sink: VersionSink<Rung>, loader: LadderLoader | undefined) {
+  constructor(
+    name: string,
+    width: number,
+    clock: Clock,
+    sink: VersionSink<Rung>,
+    loader: LadderLoader | undefined,
+    window?: LadderWindow,
+  ) {
     this.#name = name;
     this.#zeros = new Array<bigint>(width).fill(0n);
     this.#clock = clock;
     this.#sink = sink;
     this.#loader = loader;
+    this.#window = window;
   }
 
   /** Sums of the greatest rung ≤ `height`. */
   at(key: string, height: number): readonly bigint[] {
-    const { rungs, complete } = this.#ladder(key);
+    const ladder = this.#ladder(key);
+    const { rungs } = ladder;
     const index = lastAtOrBelow(rungs, height);
-    invariant(index >= 0 || complete, `table ${this.#name}: ${key} was not loaded down to height ${height}`);
+    if (index < 0) this.#assertComplete(ladder, key, height);
     return rungs[index]?.row.sums ?? this.#zeros;
   }
 
@@ -65,30 +90,37 @@ export class LadderTable {
   /** Adds to the sums at `height` and above. Zeros change nothing. */
   add(key: string, height: number, deltas: readonly bigint[]): void {
     invariant(deltas.length === this.#zeros.length, `table ${this.#name} has ${this.#zeros.length} sums`);
-    if (deltas.every((delta) => delta === 0n)) return;
-    const { rungs, complete } = this.#ladder(key);
+    if (areZero(deltas)) return;
+    const ladder = this.#ladder(key);
+    const { rungs } = ladder;
     const index = lastAtOrBelow(rungs, height);
-    invariant(index >= 0 || complete, `table ${this.#name}: ${key} was not loaded down to height ${height}`);
-    let first = index;
-    if (rungs[index]?.row.height !== height) {
-      first = index + 1;
-      rungs.splice(first, 0, this.#opened({ key, height, sums: plus(rungs[index]?.row.sums ?? this.#zeros, deltas) }));
+    if (index < 0) this.#assertComplete(ladder, key, height);
+    const below = rungs[index];
+    if (below?.row.height === height) {
+      this.#replace(rungs, index, deltas);
     } else {
-      this.#replace(rungs, first, deltas);
+      const rung = this.#opened({ key, height, sums: plus(below?.row.sums ?? this.#zeros, deltas) });
+      if (index === rungs.length - 1) rungs.push(rung);
+      else rungs.splice(index + 1, 0, rung);
+      if (this.#window !== undefined && rungs.length > Math.min(SETTLE_ABOVE, this.#window.heights)) {
+        settle(ladder, height, this.#window);
+      }
     }
+    const first = below?.row.height === height ? index : lastAtOrBelow(rungs, height);
     for (let above = first + 1; above < rungs.length; above += 1) this.#replace(rungs, above, deltas);
   }
 
   /** Takes away the rungs at `height` and above. */
   cutFrom(key: string, height: number): void {
-    const { rungs } = this.#ladder(key);
-    while (rungs.length > 0) {
-      const last = rungs[rungs.length - 1];
-      if (last === undefined || last.row.height < height) return;
+    const ladder = this.#ladder(key);
+    const { rungs } = ladder;
+    for (let last = rungs.at(-1); last !== undefined && last.row.height >= height; last = rungs.at(-1)) {
       last.to = this.#clock.position;
       this.#sink.closed(last);
       rungs.pop();
     }
+    // Lower rungs may be out already: whether any of them is at this height or above, nobody here knows.
+    if (rungs.length === 0 && this.#window !== undefined) this.#assertComplete(ladder, key, height);
   }
 
   /** Brings in what changes of these keys at `height` and above need. */
@@ -139,6 +171,13 @@ export class LadderTable {
     return ladder;
   }
 
+  #assertComplete({ complete }: Ladder, key: string, height: number): void {
+    if (complete) return;
+    const message = `table ${this.#name}: ${key} is not in memory down to height ${height}`;
+    if (this.#window !== undefined) throw new BelowWindowError(message);
+    invariant(complete, message);
+  }
+
   #opened(row: Rung): Version<Rung> {
     const version = { row, from: this.#clock.position, to: POSITION_INFINITY, stored: false };
     this.#sink.opened(version);
@@ -151,8 +190,22 @@ export class LadderTable {
     const { key, height, sums } = old.row;
     old.to = this.#clock.position;
     this.#sink.closed(old);
+    if (this.#sink.isDoneWhenClosed) {
+      old.row.sums = plus(sums, deltas);
+      old.from = this.#clock.position;
+      old.to = POSITION_INFINITY;
+      return;
+    }
     rungs[index] = this.#opened({ key, height, sums: plus(sums, deltas) });
   }
+}
+
+/** Hands over the rungs that are far below `height`, but for the highest of them: what comes above builds on it. */
+function settle(ladder: Ladder, height: number, window: LadderWindow): void {
+  const keep = lastAtOrBelow(ladder.rungs, height - window.heights);
+  if (keep <= 0) return;
+  for (const rung of ladder.rungs.splice(0, keep)) window.settled(rung);
+  ladder.complete = false;
 }
 
 function reaches({ rungs, complete }: Ladder, height: number): boolean {
@@ -166,6 +219,14 @@ function lastAtOrBelow(rungs: readonly Version<Rung>[], height: number): number 
   return index;
 }
 
+// Loops, not array methods: these two run for every change of every sum.
+function areZero(deltas: readonly bigint[]): boolean {
+  for (const delta of deltas) if (delta !== 0n) return false;
+  return true;
+}
+
 function plus(sums: readonly bigint[], deltas: readonly bigint[]): bigint[] {
-  return sums.map((sum, index) => sum + (deltas[index] ?? 0n));
+  const result: bigint[] = [];
+  for (let i = 0; i < sums.length; i += 1) result.push((sums[i] ?? 0n) + (deltas[i] ?? 0n));
+  return result;
 }

@@ -14,6 +14,8 @@ export interface Version<R> {
 
 /** Where versions go as they begin and end. Live: gathered for one write. In a rebuild: written out as soon as they have ended. */
 export interface VersionSink<R> {
+  /** What has ended is written out already and not kept: the object may be used for the next version. Spares a rebuild garbage. */
+  readonly isDoneWhenClosed: boolean;
   opened(version: Version<R>): void;
   closed(version: Version<R>): void;
 }
@@ -27,6 +29,7 @@ export interface Changes {
 
 /** Gathers the changes of a batch, for one write. */
 export class BatchSink<R extends object> implements VersionSink<R> {
+  readonly isDoneWhenClosed = false;
   #inserts: Version<R>[] = [];
   #closes: Version<R>[] = [];
 

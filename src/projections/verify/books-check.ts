@@ -20,9 +20,8 @@ export class BooksCheck {
     this.#list = list;
   }
 
-  /** Sums by book after the last event: accounts each, wallets each, house, suspense. */
-  get books(): ReadonlyMap<string, bigint> {
-    return this.#books;
+  get mismatches(): MismatchList {
+    return this.#list;
   }
 
   see(event: ProjectedEvent): void {

@@ -42,6 +42,11 @@ export class MismatchList {
     this.#total += count;
   }
 
+  addAll(other: MismatchList): void {
+    for (const mismatch of other.listed) this.add(mismatch);
+    this.addUnlisted(other.total - other.listed.length);
+  }
+
   get room(): number {
     return this.#limit - this.listed.length;
   }

@@ -139,7 +139,7 @@ async function verifyGroup(
   const scratch = verifySchema(ledger);
   await client.query(`DROP SCHEMA IF EXISTS ${quoted(scratch)} CASCADE`);
   await client.query(`CREATE SCHEMA ${quoted(scratch)}`);
-  const books = new BooksCheck(list);
+  let books = new BooksCheck(new MismatchList(MAX_LISTED));
   try {
     await replay({
       pool,
@@ -153,8 +153,13 @@ async function verifyGroup(
             books.see(event);
           }
         : undefined,
+      onRestart: () => {
+        books = new BooksCheck(new MismatchList(MAX_LISTED));
+      },
     });
+    list.addAll(books.mismatches);
   } catch (error) {
+    list.addAll(books.mismatches);
     signal?.throwIfAborted();
     if (isDatabaseError(error)) throw error;
     // A log that cannot be replayed is a finding, and the end of it: there is nothing to compare with.

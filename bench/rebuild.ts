@@ -1,0 +1,111 @@
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type pg from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
+import { migrate } from '../src/platform/postgres/migrate.js';
+import { createPool } from '../src/platform/postgres/pool.js';
+import { ALL_PROJECTIONS } from '../src/projections/all-projections.js';
+import { rebuildProjections } from '../src/projections/rebuild/rebuild-projections.js';
+import { startTemporaryPostgres } from '../test/support/postgres-server.js';
+import type { BenchRow } from './bench-row.js';
+import { fillLog } from './rebuild-log.js';
+
+const GOAL = 0.6;
+
+/**
+ * A rebuild of every read model from position 1 (replay, load, indexes, switch) against the mere reading of the log by
+ * `COPY outbox TO STDOUT` into nothing. Interleaved, median of the rounds.
+ */
+export async function runRebuildBench({ quick }: { quick: boolean }): Promise<BenchRow[]> {
+  const events = quick ? 100_000 : 1_000_000;
+  const rounds = 3;
+  const server = await startTemporaryPostgres([]);
+  const pool = createPool(server.url, { max: 8 });
+  try {
+    await migrate(server.url);
+    const client = await pool.connect();
+    await fillLog(client, 'bench', events);
+    client.release();
+    const reads: number[] = [];
+    const rebuilds: number[] = [];
+    let phases: Record<string, number> = {};
+    let peakBytes = 0;
+    let reports = 0;
+    for (let round = 0; round < rounds; round += 1) {
+      reads.push(await timed(() => readLog(pool)));
+      phases = {};
+      let last = performance.now();
+      rebuilds.push(
+        await timed(() =>
+          rebuildProjections({
+            pool,
+            ledger: 'bench',
+            projections: ALL_PROJECTIONS,
+            onProgress: ({ phase }) => {
+              const now = performance.now();
+              phases[phase] = (phases[phase] ?? 0) + now - last;
+              last = now;
+              // Asking costs a tenth of a millisecond: now and then.
+              if (++reports % 256 === 0) peakBytes = Math.max(peakBytes, process.memoryUsage().rss);
+            },
+          }),
+        ),
+      );
+    }
+    const read = median(reads);
+    const rebuild = median(rebuilds);
+    const rows = await rowsWritten(pool);
+    return [
+      {
+        bench: 'rebuild',
+        measure: `all read models from ${events.toLocaleString('en')} events, ${rows.toLocaleString('en')} rows`,
+        value: `${(rebuild / 1000).toFixed(2)} s, ${Math.round(events / (rebuild / 1000)).toLocaleString('en')} events/s`,
+        reference: `COPY outbox TO STDOUT: ${(read / 1000).toFixed(2)} s`,
+        ratio: read / rebuild,
+        goal: `≥ ${GOAL}`,
+        met: read / rebuild >= GOAL,
+        note:
+          `ms by phase, each up to its report: ${Object.entries(phases)
+            .map(([phase, ms]) => `${phase} ${Math.round(ms)}`)
+            .join(', ')}; ` + `peak memory ${Math.round(peakBytes / 2 ** 20)} MiB`,
+      },
+    ];
+  } finally {
+    await pool.end();
+    await server.stop();
+  }
+}
+
+async function readLog(pool: pg.Pool): Promise<void> {
+  const client = await pool.connect();
+  try {
+    const discard = new Writable({
+      write: (_chunk, _encoding, done) => {
+        done();
+      },
+    });
+    await pipeline(client.query(copyTo('COPY outbox TO STDOUT')), discard);
+  } finally {
+    client.release();
+  }
+}
+
+async function rowsWritten(pool: pg.Pool): Promise<number> {
+  let rows = 0;
+  for (const { name } of ALL_PROJECTIONS.flatMap(({ tables }) => tables)) {
+    const result = await pool.query<{ n: bigint }>(`SELECT count(*) AS n FROM read_bench."${name}"`);
+    rows += Number(result.rows[0]?.n ?? 0n);
+  }
+  return rows;
+}
+
+async function timed(work: () => Promise<void>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? NaN;
+}
