@@ -90,7 +90,9 @@ type SchemaObject = NonNullable<Extract<Parameters<typeof ApiParam>[0], { schema
 type SchemaOfDecorators = Extract<Parameters<typeof ApiBody>[0], { schema: unknown }>['schema'];
 
 export function toOpenApiSchema(schema: z.ZodType, io: 'input' | 'output'): SchemaOfDecorators {
-  const { $schema: _dialect, ...json } = z.toJSONSchema(schema, { io, target: 'draft-2020-12' });
+  const json = z.toJSONSchema(schema, { io, target: 'draft-2020-12' });
+  // The document says itself which dialect its schemas are in.
+  delete json.$schema;
   return json as SchemaOfDecorators;
 }
 

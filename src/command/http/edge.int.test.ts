@@ -273,6 +273,39 @@ describe('when the system does not know', () => {
   });
 });
 
+describe('the end of the server', () => {
+  it('lets commands finish, takes no new ones, and does not wait for idle connections', async () => {
+    let release = (): void => undefined;
+    let arrive = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const arrived = new Promise<void>((resolve) => (arrive = resolve));
+    const url = await start({
+      wrapStore: (store) => ({
+        ...store,
+        append: async (request) => {
+          arrive();
+          await held;
+          return await store.append(request);
+        },
+      }),
+    });
+    // fetch keeps its connections alive: this one stays open and idle.
+    expect((await send(`${url}/v1/nothing`, {})).status).toBe(404);
+    const running = createLedgerClient(url).post('/v1/accounts', { accountId: 'a' }, 'k');
+    await arrived;
+    const closing = server?.app.close();
+    const late = createLedgerClient(url).post('/v1/accounts', { accountId: 'b' }, 'late');
+    const refused = await late.then(
+      ({ status }) => status,
+      () => 'no connection',
+    );
+    expect([503, 'no connection']).toContain(refused);
+    release();
+    expect((await running).status).toBe(201);
+    await closing;
+  });
+});
+
 describe('the OpenAPI document', () => {
   it('is 3.1 and documents every answer of every command', async () => {
     await start({ devChain: { mine: never, pay: never, reorg: never } });

@@ -50,7 +50,7 @@ export function createOpenApiDocument(app: INestApplication, version: string): O
   });
   document.components = {
     ...document.components,
-    schemas: { ...document.components?.schemas, Problem: PROBLEM_SCHEMA as never },
+    schemas: { ...document.components?.schemas, Problem: PROBLEM_SCHEMA },
   };
   document.paths = Object.fromEntries(Object.entries(document.paths).sort(([a], [b]) => (a < b ? -1 : 1)));
   return document;

@@ -58,10 +58,10 @@ export class PushBlockController {
       case 'invalid':
         throw new ProblemError('block-invalid', outcome.detail, { extensions: { reason: outcome.reason } });
       case 'accepted': {
-        const { kind: _kind, ...accepted } = outcome;
+        const { hash, height, disconnected, connected } = outcome;
         const position = outcome.position.toString();
         void reply.header(POSITION_HEADER, position);
-        return { ...accepted, position };
+        return { hash, height, outcome: outcome.outcome, disconnected, connected, position };
       }
     }
   }

@@ -48,8 +48,10 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
   const adapter = new FastifyAdapter({
     bodyLimit: JSON_BODY_LIMIT_BYTES,
     trustProxy: options.trustProxy,
-    // Idle keep-alive connections would hold up the end of the process.
-    forceCloseConnections: true,
+    // Idle keep-alive connections would hold up the end of the process; commands under way get their answer.
+    forceCloseConnections: 'idle',
+    // Answered by our own hook, as a problem.
+    return503OnClosing: false,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
@@ -64,6 +66,7 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
   const routes = new KnownRoutes();
   takeRouteSettings(fastify, routes, options.logger);
   openEveryRequest(fastify, { routes, randomHex, authenticate: options.authenticate });
+  closeGracefully(fastify);
   // Only what a route asks for: no route of ours takes text or bytes unless it says so.
   fastify.removeContentTypeParser('text/plain');
   fastify.addContentTypeParser(
@@ -88,6 +91,23 @@ function takeRouteSettings(fastify: FastifyInstance, routes: KnownRoutes, logger
         logger.error({ path: pathOf(request), err: error }, 'request failed');
       void sendProblem(request, reply, problem);
     };
+  });
+}
+
+/** Once the end has begun, requests are refused, and connections of those under way are not kept for further ones. */
+function closeGracefully(fastify: FastifyInstance): void {
+  let isClosing = false;
+  fastify.addHook('preClose', (done) => {
+    isClosing = true;
+    done();
+  });
+  fastify.addHook('onRequest', (request, reply, done) => {
+    if (!isClosing) done();
+    else void sendProblem(request, reply, new ProblemError('shutting-down', 'The server is about to stop.'));
+  });
+  fastify.addHook('onSend', (_request, reply, payload, done) => {
+    if (isClosing) void reply.header('connection', 'close');
+    done(null, payload);
   });
 }
 
