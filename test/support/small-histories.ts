@@ -97,3 +97,19 @@ export function transferSent(id: string, from: string, to: string, amountSats: n
     },
   };
 }
+
+/** A wallet whose scripts are watched by hand. */
+export function walletCreated(walletId: string): ToldEvent {
+  return {
+    stream: `wallet-${walletId}`,
+    type: 'WalletCreated',
+    data: {
+      walletId,
+      network: 'regtest',
+      descriptor: null,
+      changeDescriptor: null,
+      gapLimit: 20,
+      signer: 'none',
+    },
+  };
+}

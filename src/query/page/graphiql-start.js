@@ -4,8 +4,9 @@ import { createLiveClient } from './live.js';
 
 const { React, ReactDOM, GraphiQL } = window;
 
-const FIRST_QUERY = `# Ctrl-Enter runs the query; the Docs panel explains every field.
-# An API key, where one is needed, goes into Headers: { "Authorization": "Bearer ..." }
+const FIRST_QUERY = `# Ctrl-Enter runs this.
+# Where an API key is needed, under Headers:
+# { "Authorization": "Bearer ..." }
 {
   ledger {
     position
@@ -14,8 +15,10 @@ const FIRST_QUERY = `# Ctrl-Enter runs the query; the Docs panel explains every 
     walletsSats
     differenceSats
   }
-  # What did we know at event 1, and what stood at height 0?
-  # then: ledger(asOf: { position: "1" }) { customersSats }
+  # As of any moment:
+  before: ledger(asOf: { position: "0" }) {
+    customersSats
+  }
   accounts(first: 10) {
     edges { node { id availableSats pendingSats } }
   }
@@ -25,17 +28,21 @@ const FIRST_QUERY = `# Ctrl-Enter runs the query; the Docs panel explains every 
 let authorization;
 const client = createLiveClient({ authorization: () => authorization });
 
-async function fetcher({ query, variables, operationName }, { headers = {}, documentAST } = {}) {
-  const operation = documentAST?.definitions.find(
-    ({ kind, name }) => kind === 'OperationDefinition' && (!operationName || name?.value === operationName),
-  );
-  if (operation?.operation === 'subscription') return subscribe({ query, variables, operationName }, headers);
+async function fetcher({ query, variables, operationName }, { headers = {} } = {}) {
+  if (isSubscription(query, operationName)) return subscribe({ query, variables, operationName }, headers);
   const response = await fetch('/graphql', {
     method: 'POST',
     headers: { ...headers, 'content-type': 'application/json', accept: 'application/json' },
     body: JSON.stringify({ query, variables, operationName }),
   });
   return response.json();
+}
+
+/** From the text itself: the editor's syntax tree lags behind what is typed. */
+function isSubscription(query, operationName) {
+  const text = query.replace(/#.*|"(\\.|[^"\\])*"/g, ' ');
+  if (operationName) return new RegExp(`\\bsubscription\\s+${operationName}\\b`).test(text);
+  return /(^|\})\s*subscription\b/.test(text);
 }
 
 function subscribe(request, headers) {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { invariant } from '../../platform/assert.js';
 import { RetryableError } from '../../platform/errors.js';
@@ -11,23 +12,33 @@ export interface ReadDatabase {
   /**
    * Rows of a prepared statement.
    *
-   * @param name one per text; the text may be built from closed sets of parts, never from what a client sent
+   * @param name for logs; the text may be built from closed sets of parts, never from what a client sent
    * @throws RetryableError when the database is away, or stops the statement because it takes too long
    */
   rows: <R extends object>(name: string, text: string, values: readonly unknown[]) => Promise<R[]>;
 }
 
-/** PostgreSQL cuts names of prepared statements off behind this; the driver warns. */
-const MAX_STATEMENT_NAME = 63;
+/** Filters can be combined in some hundred ways. */
+const MAX_STATEMENTS = 2_000;
 
 export function createReadDatabase(pool: pg.Pool, ledger: string): ReadDatabase {
+  // Several ledgers may share a pool, and a prepared statement belongs to one schema: its name is made of its text.
+  const statements = new Map<string, string>();
+  const statementName = (text: string): string => {
+    let name = statements.get(text);
+    if (name === undefined) {
+      name = `query.${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`;
+      invariant(statements.size < MAX_STATEMENTS, 'statements must be built from closed sets of parts');
+      statements.set(text, name);
+    }
+    return name;
+  };
   return {
     ledger,
     schema: quoted(readSchema(ledger)),
     rows: async <R extends object>(name: string, text: string, values: readonly unknown[]) => {
-      invariant(name.length <= MAX_STATEMENT_NAME, `statement name ${name} is too long`);
       try {
-        return (await pool.query({ name, text, values: [...values] })).rows as R[];
+        return (await pool.query({ name: statementName(text), text, values: [...values] })).rows as R[];
       } catch (error) {
         throw readFailure(error, name);
       }

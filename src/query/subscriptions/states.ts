@@ -2,26 +2,17 @@ import { MIN_STATE_INTERVAL_MS } from '../limits.js';
 import type { ReadModels } from '../ports.js';
 
 /**
- * The positions that a subscription is told about: the present one at once, then the newest whenever the read models have
- * moved. Whoever asks late gets the newest, never a queue of old ones: nothing is kept but the fact that something moved.
+ * When a subscription is to look: at once, then whenever the read models have moved. Whoever asks late is told once, never as
+ * often as something moved: nothing is kept but the fact. Also told when none of the models that it reads has moved: that one of
+ * them stands still is news too.
  */
-export async function* statePositions(
-  readModels: ReadModels,
-  models: readonly string[],
-  signal: AbortSignal,
-): AsyncGenerator<bigint, void> {
+export async function* stateTicks(readModels: ReadModels, signal: AbortSignal): AsyncGenerator<void, void> {
   const advances = watchAdvances(readModels, signal);
-  let told: bigint | undefined;
   while (!signal.aborted) {
-    const position = await readModels.reached(models);
-    if (told === undefined || position > told) {
-      told = position;
-      yield position;
-      // Gathers a burst of commands into one state.
-      await pause(MIN_STATE_INTERVAL_MS, signal);
-    } else {
-      await advances.next();
-    }
+    yield;
+    // Gathers a burst of commands into one state.
+    await pause(MIN_STATE_INTERVAL_MS, signal);
+    await advances.next();
   }
 }
 

@@ -13,7 +13,7 @@ import type { QueryDeps } from '../ports.js';
 import { Reader } from '../reader.js';
 import type { ReaderDeps } from '../reader.js';
 import { changedResults } from './changed-results.js';
-import { statePositions } from './states.js';
+import { stateTicks } from './states.js';
 
 /** What is known of a connection beyond the protocol. */
 export interface ConnectionExtra {
@@ -116,8 +116,8 @@ function createContext(readerDeps: ReaderDeps, models: readonly string[]): Conte
       controller.abort();
     },
     states: async function* (): AsyncGenerator<StateSource, void> {
-      const positions = statePositions(readerDeps.readModels, models, controller.signal);
-      while ((await positions.next()).done !== true) {
+      const ticks = stateTicks(readerDeps.readModels, controller.signal);
+      while ((await ticks.next()).done !== true) {
         context.reader = new Reader(readerDeps, models);
         yield { reader: context.reader };
       }
