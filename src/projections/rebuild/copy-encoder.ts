@@ -1,3 +1,4 @@
+import { invariant } from '../../platform/assert.js';
 import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
 import type { Rung } from '../tables/ladder-table.js';
 import { isVersioned, physicalColumns } from '../tables/table-definition.js';
@@ -20,11 +21,12 @@ export function createCopyEncoder(table: TableDefinition): CopyEncoder {
       return `${key}\t${height}\t${sums.join('\t')}\t${from}\t${to === POSITION_INFINITY ? INFINITY_TEXT : to}\n`;
     };
   }
-  const fields = physicalColumns(table).map(fieldEncoder);
+  const [first, ...others] = physicalColumns(table).map(fieldEncoder);
+  invariant(first !== undefined, `table ${table.name} has no column`);
   return ({ row, from, to }) => {
     const values = row as Record<string, unknown>;
-    let line = '';
-    for (const field of fields) line += line === '' ? field(values) : `\t${field(values)}`;
+    let line = first(values);
+    for (const field of others) line += `\t${field(values)}`;
     return interval ? `${line}\t${from}\t${to === POSITION_INFINITY ? INFINITY_TEXT : to}\n` : `${line}\n`;
   };
 }
