@@ -48,11 +48,12 @@ export async function openChainSide(deps: ChainSideDeps): Promise<ChainSide> {
     await startFollower(follower, closers);
     return { follower, regtest: undefined, pushedBlocks };
   }
-  let follower: Follower | undefined;
-  const opened = await openSource(config, () => (follower?.status().tip?.height ?? 0) + 1);
+  const following: { follower?: Follower } = {};
+  const opened = await openSource(config, () => (following.follower?.status().tip?.height ?? 0) + 1);
   closers.add('source of blocks', () => opened.source.close());
   if (opened.kind === 'builtin') closers.add('built-in chain', () => opened.chain.close());
-  follower = createFollower({ ...settings, source: opened.source });
+  const follower = createFollower({ ...settings, source: opened.source });
+  following.follower = follower;
   await startFollower(follower, closers);
   return { follower, regtest: opened.kind === 'builtin' ? opened.chain : undefined, pushedBlocks: undefined };
 }

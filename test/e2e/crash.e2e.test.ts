@@ -8,7 +8,7 @@ import { startPostgresProxy, type PostgresProxy } from '../support/pg-proxy.js';
 import { runTallystick, startLedgerProcess, type LedgerProcess } from '../support/ledger-process.js';
 
 /** Kills per kind; `TALLYSTICK_KILLS=0` kills at every statement there is. */
-const KILLS = Number(process.env['TALLYSTICK_KILLS'] ?? 6);
+const KILLS = Number(process.env['TALLYSTICK_KILLS'] ?? 3);
 
 let database: TestDatabase;
 let proxy: PostgresProxy;
@@ -35,7 +35,7 @@ function environment(): Record<string, string> {
 
 /** The log without what differs from run to run: times, traces. */
 async function readLog(): Promise<unknown[]> {
-  const { rows } = await database.pool.query(
+  const { rows } = await database.pool.query<Record<string, unknown>>(
     `SELECT position, id, stream, revision, type, schema_version, data FROM outbox WHERE ledger = 'main' ORDER BY position`,
   );
   return rows;

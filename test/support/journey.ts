@@ -47,7 +47,7 @@ async function walk(urlNow: () => string, chain: RegtestChain): Promise<JourneyR
   const command = async (path: string, body: unknown, step: string, status = 201): Promise<Answer> => {
     const answer = await insist(() => createLedgerClient(urlNow()).post(path, body, step));
     if (answer.status !== status) throw new Error(`${step}: ${answer.status} ${JSON.stringify(answer.body)}`);
-    acknowledged.push({ step, status, position: String(answer.body['position'] ?? '') });
+    acknowledged.push({ step, status, position: JSON.stringify(answer.body['position'] ?? null) });
     return answer;
   };
   let pushed = 0;
