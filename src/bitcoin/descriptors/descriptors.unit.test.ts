@@ -4,7 +4,7 @@ import { BIP32Factory } from 'bip32';
 import { networks } from 'bitcoinjs-lib';
 import { describe, expect, it } from 'vitest';
 import type { NetworkName } from '../network.js';
-import { deriveAddress, deriveScripts } from './derive-script.js';
+import { deriveAddress, deriveScript, deriveScripts } from './derive-script.js';
 import { descriptorKey } from './descriptor-key.js';
 import { NETWORK_PARAMETERS } from './network-parameters.js';
 import { parseDescriptor, type ParsedDescriptor } from './parse-descriptor.js';
@@ -88,6 +88,26 @@ describe('derivation', () => {
       expect(Buffer.from(script).toString('hex')).toBe(Buffer.from(oracle.getScriptPubKey()).toString('hex'));
       expect(deriveAddress(receive, index, network).address).toBe(oracle.getAddress());
     }
+  });
+});
+
+describe('derivation of many', () => {
+  it.each(['pkh', 'wpkh', 'sh(wpkh', 'tr'])('%s gives the scripts that one by one gives', async (head) => {
+    const close = head.includes('(') ? '))' : ')';
+    for (const [seed, from] of [
+      [1, 0],
+      [2, 1_000],
+      [3, 0x7fff_ffff - 130],
+    ] as const) {
+      const key = bip32.fromSeed(Buffer.alloc(32, seed), networks.bitcoin).neutered().toBase58();
+      const { receive } = parsed(`${head}(${key}/${seed}/*${close}`, 'mainnet');
+      const scripts = await deriveScripts(receive, from, 130);
+      expect(scripts.map(({ index }) => index)).toEqual(Array.from({ length: 130 }, (_, n) => from + n));
+      for (const { index, script } of scripts) {
+        expect(Buffer.from(script).toString('hex')).toBe(Buffer.from(deriveScript(receive, index)).toString('hex'));
+      }
+    }
+    expect(await deriveScripts(parsed(`wpkh(${XPUB84}/0/*)`, 'mainnet').receive, 5, 0)).toEqual([]);
   });
 });
 
