@@ -39,7 +39,7 @@ export interface QueryServer {
 export async function startQueryServer(options: QueryServerOptions): Promise<QueryServer> {
   const { database, ledger = 'main' } = options;
   const { pool } = database;
-  const logger = createLogger('silent');
+  const logger = createLogger(process.env['TEST_LOG'] ?? 'silent');
   const feed = createPostgresFeed({ pool, ledger });
   const outbox = createPostgresOutbox({ pool, ledger });
   const runner = createProjectionRunner({
@@ -83,7 +83,7 @@ export async function startQueryServer(options: QueryServerOptions): Promise<Que
     tell: async (events) => {
       const head = await tellLog(database.ownerPool, ledger, events);
       feed.wake(head);
-      const reached = await runner.waitFor(head, undefined, 20_000);
+      const reached = await runner.waitFor(head, undefined, 5_000);
       if (reached < head)
         throw new Error(
           `the read models stopped at ${reached}: ${JSON.stringify(await runner.status(), (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value))}`,

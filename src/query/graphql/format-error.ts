@@ -35,5 +35,8 @@ export function formatError(error: GraphQLError, logger: Logger, traceId: string
 }
 
 function hasCode(error: unknown): error is GraphQLError {
-  return error instanceof GraphQLError && typeof error.extensions['code'] === 'string';
+  if (!(error instanceof GraphQLError)) return false;
+  // Compiled queries make errors without extensions.
+  const { extensions } = error as { extensions?: Record<string, unknown> };
+  return typeof extensions?.['code'] === 'string';
 }

@@ -83,5 +83,5 @@ function concerning(
        JOIN ${schema}.log l ON l.position = e.position${conditions}
        WHERE e.account_id = $${parameters.account}::text AND ${within('e.position')}
        ORDER BY e.position DESC LIMIT $4::int)
-    ) both ORDER BY position DESC LIMIT $4::int`;
+    ) concerned ORDER BY position DESC LIMIT $4::int`;
 }
