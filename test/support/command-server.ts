@@ -31,6 +31,7 @@ export interface CommandServerOptions {
   network?: NetworkName;
   ledger?: string;
   apiKeys?: readonly string[];
+  publicPaths?: readonly string[];
   pushedBlocks?: PushedBlocks;
   devChain?: DevChain;
   /** Changes what commands read, or the store that they write to. */
@@ -87,6 +88,7 @@ export async function startCommandServer(options: CommandServerOptions): Promise
   const app = await createHttpApp(module, {
     authenticate: createAuthenticate(options.apiKeys),
     trustProxy: false,
+    publicPaths: options.publicPaths ?? [],
     logger: createLogger('silent'),
     onInvariantBroken:
       options.onInvariantBroken ??

@@ -46,7 +46,7 @@ describe('API keys', () => {
   const [first, second] = ['first-key-0123456789', 'second-key-987654321'];
 
   it('are needed for everything, and are never written', async () => {
-    const url = await start({ apiKeys: [first, second] });
+    const url = await start({ apiKeys: [first, second], publicPaths: ['/docs'] });
     const open = (authorization: string | undefined, accountId: string): ReturnType<typeof send> =>
       send(`${url}/v1/accounts`, {
         headers: {
@@ -75,6 +75,12 @@ describe('API keys', () => {
     expect((await send(`${url}/v1/accounts`, { headers: JSON_HEADERS, body: '{' })).status).toBe(401);
     expect((await open(`Bearer ${first}`, 'a')).status).toBe(201);
     expect((await open(`bearer ${second}`, 'b')).status).toBe(201);
+    // What is public is not found instead, without a key; what only begins like it is not public.
+    expect((await send(`${url}/docs/x?y=1`, {})).status).toBe(404);
+    expect((await send(`${url}/docs`, {})).status).toBe(404);
+    for (const path of ['/docsx', '/docs/../v1/accounts', '//docs', '/v1/docs']) {
+      expect((await send(url + path, {})).status).toBe(401);
+    }
     const actorOf = (key: string): string => `key:${createHash('sha256').update(key).digest('hex').slice(0, 12)}`;
     const [a] = (await server?.store.readStream('account-a', 0n, 1)) ?? [];
     const [b] = (await server?.store.readStream('account-b', 0n, 1)) ?? [];

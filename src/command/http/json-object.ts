@@ -29,8 +29,9 @@ interface Problem {
 function problemOf(value: unknown, depth: number): Problem | undefined {
   if (typeof value === 'string') return problemOfText(value);
   if (typeof value === 'number') {
-    return Number.isInteger(value) && !Number.isSafeInteger(value)
-      ? { path: [], message: 'must not be a whole number beyond 2^53: send it as a string' }
+    // Every double up there is a whole number, or what the parser made of one that no double can hold: infinity.
+    return Math.abs(value) > Number.MAX_SAFE_INTEGER
+      ? { path: [], message: 'must not be a number beyond 2^53: send it as a string' }
       : undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;

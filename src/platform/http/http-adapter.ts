@@ -34,6 +34,8 @@ export interface HttpOptions {
   authenticate: Authenticate;
   logger: Logger;
   trustProxy: boolean;
+  /** Addresses, with all below them, that need no API key; for routes that cannot say so themselves (`RouteSettings`). */
+  publicPaths?: readonly string[];
   /** 48 hex digits; random unless a test says otherwise. */
   randomHex?: () => string;
 }
@@ -65,7 +67,8 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
   const fastify = adapter.getInstance<FastifyInstance>();
   const routes = new KnownRoutes();
   takeRouteSettings(fastify, routes, options.logger);
-  openEveryRequest(fastify, { routes, randomHex, authenticate: options.authenticate });
+  const { authenticate, publicPaths = [] } = options;
+  openEveryRequest(fastify, { routes, randomHex, authenticate, publicPaths });
   closeGracefully(fastify);
   // Only what a route asks for: no route of ours takes text or bytes unless it says so.
   fastify.removeContentTypeParser('text/plain');
@@ -94,6 +97,17 @@ function takeRouteSettings(fastify: FastifyInstance, routes: KnownRoutes, logger
   });
 }
 
+interface OpeningOptions {
+  routes: KnownRoutes;
+  randomHex: () => string;
+  authenticate: Authenticate;
+  publicPaths: readonly string[];
+}
+
+function isBelow(prefixes: readonly string[], path: string): boolean {
+  return prefixes.some((prefix) => path === prefix || path.startsWith(`${prefix}/`));
+}
+
 /** Once the end has begun, requests are refused, and connections of those under way are not kept for further ones. */
 function closeGracefully(fastify: FastifyInstance): void {
   let isClosing = false;
@@ -113,14 +127,14 @@ function closeGracefully(fastify: FastifyInstance): void {
 
 function openEveryRequest(
   fastify: FastifyInstance,
-  { routes, randomHex, authenticate }: { routes: KnownRoutes; randomHex: () => string; authenticate: Authenticate },
+  { routes, randomHex, authenticate, publicPaths }: OpeningOptions,
 ): void {
   fastify.addHook('onRequest', (request, reply, done) => {
     const settings = (request.routeOptions.config ?? {}) as RouteSettings;
     const trace = readTraceContext(request.headers.traceparent, randomHex);
     const actor = authenticate(request.headers.authorization);
     setRequestContext(request, { trace, actor: actor ?? ANONYMOUS });
-    if (actor === undefined && settings.public !== true) {
+    if (actor === undefined && settings.public !== true && !isBelow(publicPaths, pathOf(request))) {
       void sendProblem(
         request,
         reply,
