@@ -67,7 +67,7 @@ afterAll(async () => {
 });
 
 interface Answer {
-  data?: Record<string, never> | null;
+  data?: Record<string, unknown> | null;
   errors?: { message: string; path?: string[]; extensions: { code: string; argument?: string } }[];
   extensions?: { ledger: { position: string; tipHeight: number | null; tipHash: string | null; fields?: object } };
 }

@@ -5,7 +5,7 @@ import { badUserInput, ledgerBehind } from './errors.js';
 import { READ_WAIT_MS } from './limits.js';
 import type { ReadModels } from './ports.js';
 import type { ReadDatabase } from './sql/database.js';
-import { readClock, readConnected, readLastConnection, readTip } from './sql/read-chain.js';
+import { readClock, readHeight, readLastConnection, readTip } from './sql/read-chain.js';
 
 /** As a client asks: what we knew, and what was true on the chain. Each alone, or one of each. */
 export interface AsOf {
@@ -63,13 +63,13 @@ export function createAsOf(deps: AsOfDeps): ResolveAsOf {
   return async (asOf, models) => {
     refuseTwoOfOneAxis(asOf);
     const position = await resolvePosition(deps, asOf, models);
+    if (isGiven(asOf?.height)) return atHeight(deps, position, asOf.height);
+    if (isGiven(asOf?.blockHash)) return atBlock(deps, position, asOf.blockHash);
     let whole = moments.get(position);
     if (whole === undefined) {
       whole = await wholeChain(deps, position);
       moments.set(position, whole);
     }
-    if (isGiven(asOf?.height)) return atHeight(deps, whole, asOf.height);
-    if (isGiven(asOf?.blockHash)) return atBlock(deps, whole, asOf.blockHash);
     return whole;
   };
 }
@@ -140,38 +140,30 @@ async function wholeChain({ database }: AsOfDeps, position: bigint): Promise<Res
   };
 }
 
-async function atHeight({ database }: AsOfDeps, whole: ResolvedAsOf, height: number): Promise<ResolvedAsOf> {
-  const { position, tip } = whole;
-  if (tip === null)
+async function atHeight({ database }: AsOfDeps, position: bigint, height: number): Promise<ResolvedAsOf> {
+  const found = await readHeight(database, position, height);
+  if (found === undefined) {
     throw badUserInput('asOf.height', `${height} is not known: there was no chain at position ${position}`);
-  if (height > tip.height) {
-    throw badUserInput(
-      'asOf.height',
-      `${height} lies in the future: at position ${position} the tip is at height ${tip.height}`,
-    );
   }
-  const blocks = await readConnected(database, position, [height, height + 1]);
-  const block = blocks.find((candidate) => candidate.height === height);
-  if (block === undefined) {
+  const { tipHeight, hash, from, above } = found;
+  if (height > tipHeight) {
+    const message = `${height} lies in the future: at position ${position} the tip is at height ${tipHeight}`;
+    throw badUserInput('asOf.height', message);
+  }
+  if (hash === null || from === null) {
     throw badUserInput('asOf.height', `${height} is not known: it is below the first block of this ledger`);
   }
-  return cut(whole, { height, hash: block.hash, from: block.from }, position, nextAfter(blocks, height));
+  return cut(position, position, { height, hash, from, above });
 }
 
-async function atBlock({ database }: AsOfDeps, whole: ResolvedAsOf, hash: string): Promise<ResolvedAsOf> {
-  const { position } = whole;
+async function atBlock({ database }: AsOfDeps, position: bigint, hash: string): Promise<ResolvedAsOf> {
   const block = await readLastConnection(database, position, hash);
   if (block === undefined) {
     throw badUserInput('asOf.blockHash', `${hash} is not known: no such block was connected by position ${position}`);
   }
-  const blocks = await readConnected(database, position, [block.height + 1]);
   // Of an abandoned branch: the last position at which the block was connected. The tip was it, or above it.
   const chainPosition = block.to > position ? position : block.to - 1n;
-  return cut(whole, { ...block, hash }, chainPosition, nextAfter(blocks, block.height));
-}
-
-function nextAfter(blocks: readonly { height: number; from: bigint }[], height: number): bigint | undefined {
-  return blocks.find((block) => block.height === height + 1)?.from;
+  return cut(position, chainPosition, { ...block, hash });
 }
 
 /**
@@ -180,18 +172,18 @@ function nextAfter(blocks: readonly { height: number; from: bigint }[], height: 
  * higher: what the books recorded since counts from higher up.
  */
 function cut(
-  whole: ResolvedAsOf,
-  block: { height: number; hash: string; from: bigint },
+  position: bigint,
   chainPosition: bigint,
-  above: bigint | undefined,
+  block: { height: number; hash: string; from: bigint; above: bigint | null },
 ): ResolvedAsOf {
+  const { height, hash, from, above } = block;
   return {
-    position: whole.position,
+    position,
     chainPosition,
-    height: block.height,
-    tip: { height: block.height, hash: block.hash },
-    ceiling: block.height,
-    chainBound: block.from,
-    bookBound: above === undefined ? whole.position : above - 1n,
+    height,
+    tip: { height, hash },
+    ceiling: height,
+    chainBound: from,
+    bookBound: above === null ? position : above - 1n,
   };
 }

@@ -7,6 +7,7 @@ import type { Server } from 'graphql-ws';
 import { GRAPHQL_TRANSPORT_WS_PROTOCOL } from 'graphql-ws';
 import { WebSocketServer } from 'ws';
 import type { RawData, WebSocket } from 'ws';
+import { serveWithoutUpgrade } from '../../platform/http/odd-requests.js';
 import type { Logger } from '../../platform/logger.js';
 import { MAX_CONNECTIONS, MAX_MESSAGE_BYTES, PING_INTERVAL_MS, STUCK_CLIENT_MS } from '../limits.js';
 import type { ConnectionExtra } from './subscription-protocol.js';
@@ -39,6 +40,10 @@ export function registerWebSockets(
     handleProtocols: (offered) => (offered.has(GRAPHQL_TRANSPORT_WS_PROTOCOL) ? GRAPHQL_TRANSPORT_WS_PROTOCOL : false),
   });
   fastify.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (!isWebSocket(request, options.path)) {
+      serveWithoutUpgrade(fastify.server, request, socket, head);
+      return;
+    }
     // Until ws takes over, an error of the connection is nobody's else to handle.
     const drop = (): void => {
       socket.destroy();
@@ -67,9 +72,12 @@ export function registerWebSockets(
 
 const GOODBYE_MS = 500;
 
+function isWebSocket({ url = '', headers: { upgrade = '' } }: IncomingMessage, path: string): boolean {
+  return url.split('?', 1)[0] === path && upgrade.toLowerCase() === 'websocket';
+}
+
 function refusal(request: IncomingMessage, options: WebSocketOptions, isFull: boolean): number | undefined {
   const { origin, host, 'sec-websocket-protocol': offered = '' } = request.headers;
-  if ((request.url ?? '').split('?', 1)[0] !== options.path) return 404;
   if (isFull) return 503;
   const protocols = String(offered)
     .split(',')
