@@ -158,6 +158,13 @@ describe('time', () => {
       expect(await outbox.positionAt(new Date(day(n)))).toBe(expected);
     }
     expect(await outbox.positionAt(new Date())).toBe(BigInt(days.length));
+    for (const early of [
+      '1969-12-31T23:59:59.999Z',
+      '0001-01-01T00:00:00Z',
+      '0000-01-01T00:00:00Z',
+      '-000001-12-31T00:00:00Z',
+    ])
+      expect(await outbox.positionAt(new Date(early))).toBe(0n);
     await expect(outbox.positionAt(new Date(Date.now() + 60_000))).rejects.toThrow(/future/);
   });
 

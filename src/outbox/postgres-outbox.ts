@@ -16,7 +16,8 @@ export interface PostgresOutboxOptions {
 export const MAX_PAGE_EVENTS = 10_000;
 
 const HEAD_SQL = 'SELECT position FROM ledger_head WHERE ledger = $1';
-const POSITION_AT_SQL = 'SELECT position_at($1, $2) AS position';
+const POSITION_AT_SQL =
+  "SELECT position_at($1, timestamptz 'epoch' + $2::bigint * interval '1 millisecond') AS position";
 
 /** The table `outbox`, read in the ledger's order. */
 export function createPostgresOutbox(options: PostgresOutboxOptions): Outbox {
@@ -38,7 +39,8 @@ export function createPostgresOutbox(options: PostgresOutboxOptions): Outbox {
     },
 
     async positionAt(time) {
-      const query = { name: 'position-at', text: POSITION_AT_SQL, values: [ledger, time.toISOString()] };
+      // As a number: RFC 3339 has a year 0 that PostgreSQL cannot read.
+      const query = { name: 'position-at', text: POSITION_AT_SQL, values: [ledger, time.getTime()] };
       const [row] = await queryRows<{ position: bigint }>(pool, query, `position at ${time.toISOString()}`);
       invariant(row !== undefined, 'position_at answers one row');
       return row.position;

@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCommandServer, type CommandServer } from '../../../test/support/command-server.js';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/database.js';
@@ -41,6 +42,19 @@ async function send(path: string, init: RequestInit = {}): Promise<Told> {
     headers: response.headers,
     body: (await response.json()) as Record<string, unknown>,
   };
+}
+
+/** What a connection gives back for these bytes until it is closed. */
+function raw(text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(server.url).port), '127.0.0.1', () => socket.write(text));
+    let answer = '';
+    socket.on('data', (data) => (answer += data.toString()));
+    socket.on('close', () => {
+      resolve(answer);
+    });
+    socket.on('error', reject);
+  });
 }
 
 /** Rows of the log and of kept outcomes: a malformed request adds to neither. */
@@ -131,10 +145,12 @@ describe('a body that does not match its schema', () => {
     for (const { detail } of errors) expect(detail.length).toBeGreaterThan(5);
   });
 
-  it('whole numbers beyond 2^53 in metadata, which the parser has changed already', async () => {
-    const body = '{"accountId":"new","metadata":{"n":[9007199254740993]}}';
-    const answer = await expectRefused(send('/v1/accounts', { body }), 'validation-failed');
-    expect(answer.body['errors']).toMatchObject([{ pointer: '/metadata/n/0' }]);
+  it('numbers beyond 2^53 in metadata, which the parser has changed already', async () => {
+    for (const number of ['9007199254740993', '-1e300', '1e400']) {
+      const body = `{"accountId":"new","metadata":{"n":[${number}]}}`;
+      const answer = await expectRefused(send('/v1/accounts', { body }), 'validation-failed');
+      expect(answer.body['errors']).toMatchObject([{ pointer: '/metadata/n/0' }]);
+    }
   });
 
   it('tells at most twenty errors, and cuts long names', async () => {
@@ -159,6 +175,18 @@ describe('a body that cannot be read', () => {
     ['a prototype', { body: '{"accountId":"x","__proto__":{"a":1}}' }, 'json-malformed'],
     ['a constructor', { body: '{"accountId":"x","constructor":{"prototype":{}}}' }, 'json-malformed'],
     ['empty', { body: '' }, 'json-malformed'],
+    ['deep brackets', { body: '['.repeat(500_000) + ']'.repeat(500_000) }, 'validation-failed'],
+    ['no UTF-8', { body: Buffer.from('{"accountId":"x","metadata":{"a":"\xff\xfe"}}', 'latin1') }, 'json-malformed'],
+    [
+      'compressed',
+      { body: gzipSync('{"accountId":"x"}'), headers: { 'content-encoding': 'gzip' } },
+      'unsupported-media-type',
+    ],
+    [
+      'a coding that it is not in',
+      { body: '{"accountId":"x"}', headers: { 'content-encoding': 'br' } },
+      'unsupported-media-type',
+    ],
     [
       'too large',
       { body: JSON.stringify({ accountId: 'x', metadata: { a: 'x'.repeat(1_100_000) } }) },
@@ -175,7 +203,11 @@ describe('a body that cannot be read', () => {
     ['an odd content type', { body: '{}', headers: { 'content-type': 'json' } }, 'unsupported-media-type'],
   ])('%s', async (_name, init, code) => {
     const answer = await expectRefused(send('/v1/accounts', init), code);
-    if (code === 'unsupported-media-type') expect(answer.headers.get('accept-post')).toBe('application/json');
+    if (code !== 'unsupported-media-type') return;
+    const coding = new Headers(init.headers).has('content-encoding');
+    expect(answer.headers.get(coding ? 'accept-encoding' : 'accept-post')).toBe(
+      coding ? 'identity' : 'application/json',
+    );
   });
 });
 
@@ -206,6 +238,15 @@ describe('an Idempotency-Key', () => {
     await expectRefused(withKey(key), 'idempotency-key-invalid');
   });
 
+  it('must be one', async () => {
+    const body = '{"accountId":"two-keys"}';
+    const told = raw(
+      `POST /v1/accounts HTTP/1.1\r\nhost: x\r\nidempotency-key: a\r\nidempotency-key: b\r\ncontent-type: application/json\r\n` +
+        `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+    );
+    expect(JSON.parse((await told).split('\r\n\r\n')[1] ?? '')).toMatchObject({ code: 'idempotency-key-invalid' });
+  });
+
   it('may have 255 characters', async () => {
     const long = await createLedgerClient(server.url).post('/v1/accounts', { accountId: 'long-key' }, 'k'.repeat(255));
     expect(long.status).toBe(201);
@@ -227,21 +268,20 @@ describe('an address or a method that is not there', () => {
   });
 
   it('also where it is not HTTP at all, or has too many headers', async () => {
-    const raw = (text: string): Promise<string> =>
-      new Promise((resolve, reject) => {
-        const socket = connect(Number(new URL(server.url).port), '127.0.0.1', () => socket.write(text));
-        let answer = '';
-        socket.on('data', (data) => (answer += data.toString()));
-        socket.on('close', () => {
-          resolve(answer);
-        });
-        socket.on('error', reject);
-      });
     const garbage = await raw('\x16\x03\x01 hello\r\n\r\n');
     expect(garbage).toMatch(/^HTTP\/1\.1 400 Bad Request\r\ncontent-type: application\/problem\+json/);
     expect(JSON.parse(garbage.split('\r\n\r\n')[1] ?? '')).toMatchObject({ code: 'request-malformed', status: 400 });
     const headers = await raw(`POST /v1/accounts HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`);
     expect(JSON.parse(headers.split('\r\n\r\n')[1] ?? '')).toMatchObject({ code: 'headers-too-large', status: 431 });
+  });
+
+  it('also where Node would answer by itself, with nothing in it', async () => {
+    const expected = await raw('POST /v1/accounts HTTP/1.1\r\nhost: x\r\nexpect: tea\r\ncontent-length: 0\r\n\r\n');
+    expect(expected).toMatch(/^HTTP\/1\.1 417 Expectation Failed\r\n/);
+    expect(JSON.parse(expected.split('\r\n\r\n')[1] ?? '')).toMatchObject({ code: 'expectation-failed', status: 417 });
+    const tunnel = await raw('CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n');
+    expect(tunnel).toMatch(/^HTTP\/1\.1 405 Method Not Allowed\r\n/);
+    expect(JSON.parse(tunnel.split('\r\n\r\n')[1] ?? '')).toMatchObject({ code: 'method-not-allowed', status: 405 });
   });
 
   it('carries the trace that the caller named', async () => {

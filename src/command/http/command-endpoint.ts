@@ -22,7 +22,9 @@ export class CommandEndpoint {
     command: (context: CommandContext) => object,
   ): Promise<Record<string, unknown>> {
     const { trace, actor } = requestContext(request);
-    const idempotencyKey = readIdempotencyKey(request.headers['idempotency-key']);
+    // Node joins headers of one name with commas: two keys would look like a third one.
+    const keys = request.raw.headersDistinct['idempotency-key'];
+    const idempotencyKey = readIdempotencyKey(keys?.length === 1 ? keys[0] : keys);
     const context = { idempotencyKey, correlationId: trace.traceId, traceparent: trace.traceparent, actor };
     return answer(reply, await this.bus.execute<object, CommandOutcome>(command(context)));
   }

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '../logger.js';
@@ -7,8 +9,10 @@ import { ANONYMOUS, type Authenticate } from './api-keys.js';
 import { KnownRoutes, notFound } from './known-routes.js';
 import { sendProblem } from './problem-filter.js';
 import { PROBLEM_CODES } from './problem-codes.js';
+import { answerOddRequests } from './odd-requests.js';
 import { problemOf } from './problem-of.js';
-import { PROBLEM_CONTENT_TYPE, ProblemError, renderProblem } from './problem.js';
+import { parseJsonBytes } from './parse-json-bytes.js';
+import { ProblemError, problemHeaders, renderProblem } from './problem.js';
 import { pathOf, setRequestContext } from './request-context.js';
 import { readTraceContext } from './trace-context.js';
 
@@ -70,6 +74,8 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
   const { authenticate, publicPaths = [] } = options;
   openEveryRequest(fastify, { routes, randomHex, authenticate, publicPaths });
   closeGracefully(fastify);
+  answerOddRequests(fastify.server, answerByHand);
+  parseJsonBytes(fastify);
   // Only what a route asks for: no route of ours takes text or bytes unless it says so.
   fastify.removeContentTypeParser('text/plain');
   fastify.addContentTypeParser(
@@ -143,12 +149,23 @@ function openEveryRequest(
       return;
     }
     // Before its body is read: what is wrong with that does not matter where nobody takes it.
-    const refused = request.is404 ? notFound(routes, pathOf(request)) : refuseContentType(request, settings);
+    const refused = request.is404
+      ? notFound(routes, pathOf(request))
+      : (refuseContentCoding(request) ?? refuseContentType(request, settings));
     if (refused !== undefined) {
       void sendProblem(request, reply, refused);
       return;
     }
     done();
+  });
+}
+
+/** Nothing here takes compressed bodies; passing over the header would be to read one thing where another was sent. */
+function refuseContentCoding({ headers }: FastifyRequest): ProblemError | undefined {
+  const coding = headers['content-encoding']?.trim().toLowerCase() ?? '';
+  if (coding === '' || coding === 'identity') return undefined;
+  return new ProblemError('unsupported-media-type', 'Send the body as it is, without a Content-Encoding.', {
+    headers: { 'accept-encoding': 'identity' },
   });
 }
 
@@ -172,29 +189,29 @@ function answerClientError(error: Error & { code?: string }, socket: Socket): vo
     socket.destroy();
     return;
   }
-  const { problem, status } = ofClientError(error.code);
-  const body = JSON.stringify(renderProblem(problem, '', randomBytes(16).toString('hex')));
-  socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: ${PROBLEM_CONTENT_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  );
+  answerByHand(socket, ofClientError(error.code));
 }
 
-function ofClientError(code: string | undefined): { problem: ProblemError; status: string } {
+/** Answers with a problem where there is nothing but a socket, and closes it. */
+function answerByHand(socket: Duplex, problem: ProblemError): void {
+  const { status } = PROBLEM_CODES[problem.code];
+  const body = JSON.stringify(renderProblem(problem, '', randomBytes(16).toString('hex')));
+  const headers = {
+    ...problemHeaders(problem),
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`);
+}
+
+function ofClientError(code: string | undefined): ProblemError {
   switch (code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return {
-        status: '408 Request Timeout',
-        problem: new ProblemError('request-timeout', 'The request did not arrive in time.'),
-      };
+      return new ProblemError('request-timeout', 'The request did not arrive in time.');
     case 'HPE_HEADER_OVERFLOW':
-      return {
-        status: '431 Request Header Fields Too Large',
-        problem: new ProblemError('headers-too-large', 'The headers are too large.'),
-      };
+      return new ProblemError('headers-too-large', 'The headers are too large.');
     default:
-      return {
-        status: '400 Bad Request',
-        problem: new ProblemError('request-malformed', 'This is not an HTTP request.'),
-      };
+      return new ProblemError('request-malformed', 'This is not an HTTP request.');
   }
 }

@@ -18,6 +18,7 @@ export const PROBLEM_CODES = {
   'body-too-large': { status: 413, title: 'The body is too large' },
   'uri-too-long': { status: 414, title: 'The address is too long' },
   'unsupported-media-type': { status: 415, title: 'The content type is not supported here' },
+  'expectation-failed': { status: 417, title: 'The expectation is not known' },
   'headers-too-large': { status: 431, title: 'The headers are too large' },
 
   // Idempotency

@@ -1,3 +1,4 @@
+import { createConnection } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/database.js';
@@ -289,6 +290,37 @@ describe('a connection', () => {
         socket.once('error', reject);
       }),
     ).rejects.toThrow('404');
+  });
+
+  it('is passed over where another protocol is asked for, as Java does with every first request', async () => {
+    const { port } = new URL(server.url);
+    const ask = (head: string, body = ''): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const socket = createConnection({ host: '127.0.0.1', port: Number(port) }, () => {
+          socket.write(
+            `${head}\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n\r\n${body}`,
+          );
+        });
+        socket.on('error', reject);
+        let answer = '';
+        socket.on('data', (data) => {
+          answer += data.toString();
+          const [, length] = /content-length: (\d+)/i.exec(answer) ?? [];
+          if (answer.length < Number(length) + answer.indexOf('\r\n\r\n') + 4) return;
+          socket.destroy();
+          resolve(answer);
+        });
+      });
+    const query = '{"query":"{ ledger { id } }"}';
+    const post = `POST /graphql HTTP/1.1\r\ncontent-type: application/json`;
+    for (const answer of [
+      await ask(`GET /graphql?query=${encodeURIComponent('{ ledger { id } }')} HTTP/1.1`),
+      await ask(`${post}\r\ncontent-length: ${query.length}`, query),
+      await ask(`${post}\r\ntransfer-encoding: chunked`, `${query.length.toString(16)}\r\n${query}\r\n0\r\n\r\n`),
+    ]) {
+      expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+      expect(answer).toContain('"ledger":{"id":"');
+    }
   });
 
   it('is not for pages of other origins where no key is needed', async () => {
