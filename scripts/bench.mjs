@@ -20,6 +20,8 @@ for (const name of readdirSync(source, { recursive: true })) {
     cpSync(join(source, name), copy);
   }
 }
+// The version is read from beside src/.
+cpSync(join(root, 'package.json'), join(root, 'dist', 'bench', 'package.json'));
 const main = join(root, 'dist', 'bench', 'bench', 'main.js');
 const run = spawnSync(process.execPath, ['--expose-gc', main, ...process.argv.slice(2)], {
   stdio: 'inherit',
