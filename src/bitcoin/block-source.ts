@@ -14,6 +14,8 @@ export interface BlockSource {
   tip(): Promise<{ hash: string; height: number }>;
   /** Hash of the block at `height` on the source's best chain, undefined above its tip. A hint only: linkage is checked by prevHash. */
   hashAt(height: number): Promise<string | undefined>;
+  /** As `hashAt`, for sources that answer many heights in one question. */
+  hashesAt?(heights: readonly number[]): Promise<(string | undefined)[]>;
   /** 80-byte headers of these blocks, stale ones too, in the order asked; undefined where the source does not know the block. */
   headers(hashes: readonly string[]): Promise<(Uint8Array | undefined)[]>;
   /** Raw blocks, in the order asked. Throws SourceError `block-missing` or `block-mismatch` (the bytes hash to something else). */

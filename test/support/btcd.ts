@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -26,6 +27,8 @@ export interface Btcd {
   /** One JSON-RPC call; rejects with the node's code and message. */
   call<T = unknown>(method: string, ...params: unknown[]): Promise<T>;
   stop(): Promise<void>;
+  /** SIGKILL, as when the machine dies: resolves when it is gone. */
+  kill(): Promise<void>;
 }
 
 const USER = 'tallystick';
@@ -71,6 +74,12 @@ export async function startBtcd(options: BtcdOptions = {}): Promise<Btcd> {
     password: PASSWORD,
     call: (method, ...params) => callRpc(rpcPort, method, params),
     stop: () => watched.stop(),
+    kill: async () => {
+      const exited = once(watched.child, 'exit');
+      // Closing the pipe is what kills the part the hard way.
+      watched.child.stdin?.end();
+      await exited;
+    },
   };
   try {
     await untilItAnswers(node, () => watched.child.exitCode !== null);

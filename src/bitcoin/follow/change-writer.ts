@@ -5,6 +5,8 @@ import type { EventStore, NewEvent } from '../../eventstore/event-store.js';
 import { invariant } from '../../platform/assert.js';
 import { RetryableError } from '../../platform/errors.js';
 import { SourceError } from '../block-source.js';
+import { createOutpointSet } from '../scan/outpoint-set.js';
+import { scanBlock } from '../scan/scan-block.js';
 import type { BlockInvalid } from '../scan-types.js';
 import { blockEvents, PART_BYTES } from './block-events.js';
 import { findTransfers } from './find-transfers.js';
@@ -70,12 +72,14 @@ export function createChangeWriter(options: {
   let bytes = 0;
   let wayBack: (() => void)[] = [];
   let change = emptyChange();
+  let blocks: ScannedRaw[] = [];
 
   const reset = (): void => {
     events = [];
     bytes = 0;
     wayBack = [];
     change = emptyChange();
+    blocks = [];
   };
   const nextRevision = (): number => (view.revision === 'no-stream' ? 0 : Number(view.revision) + 1) + events.length;
   /** Flushes first where the event does not fit any more. Returns the revision that the event will have. */
@@ -101,6 +105,8 @@ export function createChangeWriter(options: {
   const flush = async (): Promise<void> => {
     if (events.length === 0) return;
     const count = BigInt(events.length);
+    const written = blocks;
+    const scriptsBefore = view.watch.owners.scripts.size;
     let result;
     try {
       result = await store.append({ stream, expectedRevision: view.revision, events });
@@ -130,6 +136,44 @@ export function createChangeWriter(options: {
     }
     onCommitted(committed);
     if (view.revision !== revision) throw new AnotherWriterError('another follower has written to the chain');
+    await connectAgainWhatWasMissed(written, scriptsBefore);
+  };
+
+  /**
+   * A script may have come to be watched after its block was scanned and before the block was written: by its position it
+   * is watched in that block. Then the block is disconnected, to be connected again with what it holds for that script too.
+   */
+  const connectAgainWhatWasMissed = async (written: readonly ScannedRaw[], scriptsBefore: number): Promise<void> => {
+    const { chain, watch, network } = view;
+    await watch.horizons.settle();
+    const { scripts } = watch.owners;
+    if (scripts.size === scriptsBefore || !chain) return;
+    const missed = written.find(({ raw, outputs }) => {
+      const scanned = scanBlock(raw, { network, scripts, outpoints: createOutpointSet() });
+      return scanned.kind === 'scanned' && scanned.outputs.length > outputs;
+    });
+    if (!missed) return;
+    while (chain.heightOf(missed.hash) !== undefined) await disconnectTip();
+    await flush();
+    throw new AnotherWriterError('a script came to be watched while its block was written');
+  };
+
+  const disconnectTip = async (): Promise<void> => {
+    const { chain, watch, network } = view;
+    invariant(chain, 'the chain is open');
+    const { hash, height, revision: connectedRevision, bits } = chain.block(chain.tip.height);
+    const prevHash = chain.hashAt(height - 1);
+    invariant(prevHash !== undefined, 'below a connected block is another one, or the start');
+    const found = await view.readFound(connectedRevision);
+    const data = { network, hash, height, prevHash, connectedRevision };
+    await add({ type: 'BlockDisconnected', data }, hash);
+    chain.pop();
+    const undoWatch = watch.disconnect(found);
+    wayBack.push(() => {
+      undoWatch();
+      chain.push({ hash, bits, revision: connectedRevision });
+    });
+    change.disconnected.push(hash);
   };
 
   return {
@@ -138,23 +182,7 @@ export function createChangeWriter(options: {
     },
     flush,
     discard,
-    async disconnectTip() {
-      const { chain, watch, network } = view;
-      invariant(chain, 'the chain is open');
-      const { hash, height, revision: connectedRevision, bits } = chain.block(chain.tip.height);
-      const prevHash = chain.hashAt(height - 1);
-      invariant(prevHash !== undefined, 'below a connected block is another one, or the start');
-      const found = await view.readFound(connectedRevision);
-      const data = { network, hash, height, prevHash, connectedRevision };
-      await add({ type: 'BlockDisconnected', data }, hash);
-      chain.pop();
-      const undoWatch = watch.disconnect(found);
-      wayBack.push(() => {
-        undoWatch();
-        chain.push({ hash, bits, revision: connectedRevision });
-      });
-      change.disconnected.push(hash);
-    },
+    disconnectTip,
     async connect(hash, raw) {
       const { chain, watch, network } = view;
       invariant(chain, 'the chain is open');
@@ -179,10 +207,18 @@ export function createChangeWriter(options: {
           chain.pop();
         });
         change.connected.push(event.data);
+        blocks.push({ hash, raw, outputs: scanned.outputs.length });
       }
       return undefined;
     },
   };
+}
+
+/** A block of the append that is being made, and how many of its outputs pay a script that was watched when it was scanned. */
+interface ScannedRaw {
+  hash: string;
+  raw: Uint8Array;
+  outputs: number;
 }
 
 function emptyChange(): { disconnected: string[]; connected: BlockConnected[] } {

@@ -92,7 +92,7 @@ test('a block whose bytes change under its hash, and an invalid one, stop nothin
   const other = makeBlock(source.best, { tag: 'other' });
   source.add({ ...good, raw: other.raw });
   // Its header is good, so that only the block's bytes are wrong.
-  const { headers } = source;
+  const headers = source.headers.bind(source);
   source.headers = async (hashes) =>
     (await headers(hashes)).map((header, i) => (hashes[i] === good.hash ? good.raw.subarray(0, 80) : header));
   await withFollower(ledger, source, async (follower) => {
@@ -133,7 +133,7 @@ test('a start block: the chain begins there, a reorg below it is fatal and told,
   const ledger = newLedger();
   const source = createMemorySource();
   const blocks = source.extend(10);
-  const start = blocks[5] ?? source.best;
+  const start = blocks[5] ?? makeBlock(source.best);
   const startBlock = { height: start.height, hash: start.hash };
   await ledger.followToTip(source, { startBlock });
   const [opened] = await ledger.log();

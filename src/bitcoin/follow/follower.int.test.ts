@@ -198,3 +198,35 @@ test('what is watched while the follower sleeps is found in the next block', asy
     await follower.stop();
   }
 });
+
+test('a script that is watched between the scan of its block and its append is found all the same', async () => {
+  const ledger = newLedger();
+  await ledger.createWallet('w');
+  const source = createMemorySource();
+  source.extend(1);
+  await ledger.followToTip(source);
+  const [before, deposit] = [pay(OURS, 4n), pay(ALSO_OURS, 5n)];
+  source.add(makeBlock(source.best, { transactions: [before] }));
+  const paying = source.add(makeBlock(source.best, { transactions: [deposit] }));
+  source.extend(1);
+  let watched = false;
+  const append = ledger.store.append.bind(ledger.store);
+  const store = {
+    ...ledger.store,
+    append: async (request: Parameters<typeof append>[0]) => {
+      if (!watched) await ledger.watchScript('w', ALSO_OURS);
+      watched = true;
+      return append(request);
+    },
+  };
+  await ledger.followToTip(source, { store });
+  const connected: ChainStep[] = [];
+  for (const step of await ledger.chainStory()) {
+    if (step.step === 'connected') connected.push(step);
+    if (step.step === 'disconnected') connected.pop();
+  }
+  const blocks = connectedOf(connected);
+  expect(blocks.map(({ height }) => height)).toEqual([1, 2, 3, 4]);
+  expect(blocks[2]).toMatchObject({ hash: paying.hash, found: { received: [{ txid: deposit.getId() }] } });
+  expect(ledger.fatal).toEqual([]);
+});

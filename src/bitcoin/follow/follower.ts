@@ -86,11 +86,11 @@ export function createFollower(deps: FollowerDeps): Follower {
   const listeners = new Set<(status: FollowerStatus) => void>();
   const committedListeners = new Set<(change: CommittedChange) => void>();
   const speed = createSpeedometer(deps.now);
-  let waiters: Waiter[] = [];
+  const waiters: Waiter[] = [];
   let wake: () => void = () => undefined;
   let woken = false;
   let running: Promise<void> | undefined;
-  let ended: { error: unknown } | undefined;
+  let ended: { error: Error | undefined } | undefined;
   let isSourceChecked = false;
   let status: FollowerStatus = {
     state: 'starting',
@@ -171,7 +171,7 @@ export function createFollower(deps: FollowerDeps): Follower {
       woken = true;
       wake();
     });
-    let served: Waiter[] = [];
+    const served: Waiter[] = [];
     let failures = 0;
     let spoiled = 0;
     try {
@@ -220,7 +220,9 @@ export function createFollower(deps: FollowerDeps): Follower {
     wake = () => undefined;
   }
 
-  function end(error?: unknown): void {
+  function end(thrown?: unknown): void {
+    const error =
+      thrown === undefined || thrown instanceof Error ? thrown : new Error('the follower failed', { cause: thrown });
     ended = { error };
     if (error === undefined) report({ state: 'stopped', detail: undefined });
     for (const { reject } of waiters.splice(0)) reject(error ?? new RetryableError('the follower was stopped'));

@@ -141,7 +141,7 @@ async function findFork({ chain, source, limits }: HeaderReader, sourceTip: Bloc
   for (let count = 1; top >= chain.start.height; count = Math.min(4 * count, limits.headerBatch)) {
     const lowest = Math.max(chain.start.height, top - count + 1);
     const heights = Array.from({ length: top - lowest + 1 }, (_, i) => top - i);
-    const hashes = await Promise.all(heights.map((height) => source.hashAt(height)));
+    const hashes = await hashesAt(source, heights);
     const match = heights.find((height, i) => hashes[i] !== undefined && hashes[i] === chain.hashAt(height));
     if (match !== undefined) return match;
     top = lowest - 1;
@@ -161,7 +161,7 @@ async function walkForward(reader: HeaderReader, sourceTip: BlockPlace, forkHeig
     const count = Math.min(limits.headerBatch, sourceTip.height - from + 1);
     if (count <= 0) break;
     const heights = Array.from({ length: count }, (_, i) => from + i);
-    const hinted = await Promise.all(heights.map((height) => source.hashAt(height)));
+    const hinted = await hashesAt(source, heights);
     const hashes = hinted.filter((hash) => hash !== undefined);
     for (const header of await readHeaders(reader, hashes)) {
       // The source's chain moved between two questions: what is linked is good, the rest is asked for again.
@@ -173,6 +173,10 @@ async function walkForward(reader: HeaderReader, sourceTip: BlockPlace, forkHeig
     if (hashes.length < count) break;
   }
   return { forkHeight, headers };
+}
+
+function hashesAt(source: BlockSource, heights: readonly number[]): Promise<(string | undefined)[]> {
+  return source.hashesAt?.(heights) ?? Promise.all(heights.map((height) => source.hashAt(height)));
 }
 
 async function readHeaders({ source, network }: HeaderReader, hashes: readonly string[]): Promise<BlockHeader[]> {

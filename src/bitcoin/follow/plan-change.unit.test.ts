@@ -130,7 +130,7 @@ test('hints that lead astray are not believed: headers must be linked to our cha
   const ours = source.extend(20);
   const stranger = makeBlock({ hash: '11'.repeat(32), height: 9 });
   source.add(stranger, { asTip: false });
-  const { hashAt } = source;
+  const hashAt = source.hashAt.bind(source);
   source.hashAt = (height) => (height === 10 ? Promise.resolve(stranger.hash) : hashAt(height));
   expect(await plan()).toMatchObject({ kind: 'change', connect: hashes(ours.slice(0, 7)) });
 });

@@ -46,14 +46,15 @@ export function createFilesSource(files: readonly string[], index: BlockFileInde
     chooseBranch: () => void (chosen = undefined),
     branch: () => chosen,
     check: () => Promise.resolve(),
-    async tip() {
-      const { length, forkHeight, hashAt } = branch();
-      const hash = hashAt(length - 1);
-      return hash === undefined ? chain().tip : { hash, height: forkHeight + length };
+    tip() {
+      const best = branch();
+      const hash = best.hashAt(best.length - 1);
+      return Promise.resolve(hash === undefined ? chain().tip : { hash, height: best.forkHeight + best.length });
     },
-    async hashAt(height) {
-      const { forkHeight, hashAt } = branch();
-      return height <= forkHeight ? chain().hashAt(height) : hashAt(height - forkHeight - 1);
+    hashAt(height) {
+      const best = branch();
+      const above = height - best.forkHeight;
+      return Promise.resolve(above <= 0 ? chain().hashAt(height) : best.hashAt(above - 1));
     },
     headers: (hashes) => Promise.resolve(hashes.map((hash) => index.find(hash)?.header)),
     blocks: (hashes) =>
@@ -70,8 +71,9 @@ export function createFilesSource(files: readonly string[], index: BlockFileInde
         }),
       ),
     onWake: () => () => undefined,
-    async close() {
+    close() {
       opened.clear();
+      return Promise.resolve();
     },
   };
 }

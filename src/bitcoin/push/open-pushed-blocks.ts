@@ -26,10 +26,10 @@ const MAX_REJECTED = 100;
  * at that height (on mainnet work is expensive, and the branch with the most of it wins), timestamps, BIP34 heights.
  */
 export async function openPushedBlocks(
-  options: Omit<FollowerDeps, 'source' | 'onInvalidBlock'> & { pool: pg.Pool },
+  options: Omit<FollowerDeps, 'source' | 'onInvalidBlock'> & { pool: pg.Pool; keptDepth?: number },
 ): Promise<{ follower: Follower; pushedBlocks: PushedBlocks; source: PushSource }> {
   const { network, pool, ledger } = options;
-  const source = await openPushSource(createPushedBlockTable(pool, ledger));
+  const source = await openPushSource(createPushedBlockTable(pool, ledger), options.keptDepth);
   const follower = createFollower({
     ...options,
     source,
@@ -50,7 +50,11 @@ export async function openPushedBlocks(
     const change: Pick<CommittedChange, 'disconnected' | 'connected'> = { disconnected: [], connected: [] };
     let position: bigint | undefined;
     const stopListening = follower.onCommitted((committed) => {
-      change.disconnected.push(...committed.disconnected);
+      for (const off of committed.disconnected) {
+        // What was connected and taken off again by the same push is neither.
+        if (change.connected.at(-1)?.hash === off) change.connected.pop();
+        else change.disconnected.push(off);
+      }
       change.connected.push(...committed.connected);
       position = committed.position;
     });

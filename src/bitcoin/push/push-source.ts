@@ -5,10 +5,11 @@ import type { ConnectedChain } from '../follow/chain-index.js';
 import type { BlockHeader, BlockInvalid } from '../scan-types.js';
 import type { KeptBlock, PushedBlockTable } from './pushed-block-table.js';
 
-/** Raw blocks are kept down to this depth below the tip: two weeks. To go back further, the blocks are pushed again. */
+/**
+ * Raw blocks are kept down to this depth below the tip: two weeks. To go back further, the blocks are pushed again. Below it, side
+ * branches are forgotten that twice as many pushes did not extend.
+ */
 export const KEPT_DEPTH = 2_016;
-/** Side branches that so many pushes did not extend are forgotten below that depth. */
-const KEPT_PUSHES = 2 * KEPT_DEPTH;
 /** Looking for what can go costs a walk over everything that is kept. */
 const PUSHES_BETWEEN_PRUNES = 64;
 
@@ -27,7 +28,7 @@ export interface PushSource extends BlockSource {
 }
 
 /** The pushed blocks as a source to follow: its best chain is the one with the most work, the first of equals. */
-export async function openPushSource(table: PushedBlockTable): Promise<PushSource> {
+export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_DEPTH): Promise<PushSource> {
   /** In the order they came. */
   const blocks = new Map<string, KeptBlock>();
   const wakers = new Set<() => void>();
@@ -83,10 +84,9 @@ export async function openPushSource(table: PushedBlockTable): Promise<PushSourc
     attach: (connected) => void (chainOf = connected),
     check: () => Promise.resolve(),
     tip: () => Promise.resolve(tip()),
-    async hashAt(height) {
-      if (height > tip().height) return undefined;
+    hashAt(height) {
       const { lowest, hashes } = bestPath();
-      return height >= lowest ? hashes.get(height) : chain().hashAt(height);
+      return Promise.resolve(height >= lowest ? hashes.get(height) : chain().hashAt(height));
     },
     headers: (hashes) => Promise.resolve(hashes.map((hash) => blocks.get(hash)?.header)),
     async blocks(hashes) {
@@ -136,12 +136,12 @@ export async function openPushSource(table: PushedBlockTable): Promise<PushSourc
       if (pushesSincePrune < PUSHES_BETWEEN_PRUNES) return;
       pushesSincePrune = 0;
       const connected = chain();
-      const deepest = connected.tip.height - KEPT_DEPTH;
+      const deepest = connected.tip.height - keptDepth;
       const isOnChain = ({ hash }: KeptBlock): boolean => connected.heightOf(hash) !== undefined;
       const all = [...blocks.values()];
       const alive = new Set<string>();
       for (const [index, leaf] of all.entries()) {
-        if (leaf.height < deepest && (isOnChain(leaf) || index < all.length - KEPT_PUSHES)) continue;
+        if (leaf.height < deepest && (isOnChain(leaf) || index < all.length - 2 * keptDepth)) continue;
         // A branch stays whole as long as its end does: it may still win, at any depth.
         let block: KeptBlock | undefined = leaf;
         while (block && !alive.has(block.hash) && (block === leaf || !isOnChain(block))) {

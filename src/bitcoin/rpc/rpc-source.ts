@@ -53,6 +53,7 @@ export function createRpcSource(options: RpcSourceOptions): BlockSource {
           throw error;
         }
       }),
+    hashesAt: (heights) => translated(client.node, () => readHashes(ask, heights, client.node)),
     headers: (hashes) => translated(client.node, () => readHeaders(ask, hashes, client.node)),
     blocks: (hashes) => translated(client.node, () => fetchBlocks(hashes)),
     onWake: (callback) => poller.onWake(callback),
@@ -62,6 +63,20 @@ export function createRpcSource(options: RpcSourceOptions): BlockSource {
       return Promise.resolve();
     },
   };
+}
+
+/** Undefined for heights above the tip. As many as a batch of headers may have: an answer is shorter than a header. */
+async function readHashes(ask: AskNode, heights: readonly number[], node: string): Promise<(string | undefined)[]> {
+  const hashes: (string | undefined)[] = [];
+  for (let start = 0; start < heights.length; start += MAX_HEADERS_PER_BATCH) {
+    const batch = heights.slice(start, start + MAX_HEADERS_PER_BATCH);
+    const answers = await ask(batch.map((height) => ({ method: 'getblockhash', params: [height] })));
+    for (const answer of answers) {
+      const isAbove = answer instanceof RpcError && isOutOfRange(answer);
+      hashes.push(isAbove ? undefined : readHash(resultOf(answer), node));
+    }
+  }
+  return hashes;
 }
 
 /** Attempts to see the tip and its height at one moment: blocks would have to come faster than answers to exhaust them. */
