@@ -3,7 +3,7 @@ import type { AssembledBlock } from '../projection.js';
 import { keyText } from '../tables/row-table.js';
 import { spendingTransactions } from './block-inputs.js';
 import type { SpendingTransaction } from './block-inputs.js';
-import type { TransferTables } from './transfers.js';
+import type { TransferTables } from './transfer-tables.js';
 
 /** A transfer is `(txid, index)`; its block is an attribute that a reorg changes. */
 export function connectTransfers(position: bigint, block: AssembledBlock, tables: TransferTables): void {

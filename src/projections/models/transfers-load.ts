@@ -1,7 +1,7 @@
 import type { ProjectedEvent } from '../projection.js';
 import { keyText } from '../tables/row-table.js';
 import { spendingTransactions } from './block-inputs.js';
-import type { TransferTables } from './transfers.js';
+import type { TransferTables } from './transfer-tables.js';
 
 /** Two rounds: what the blocks name, then the orphans that share an input with them and all that belongs to those. */
 export async function loadTransfers(events: readonly ProjectedEvent[], tables: TransferTables): Promise<void> {

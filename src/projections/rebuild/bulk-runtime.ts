@@ -111,6 +111,7 @@ function createBulkHandle(
     return { handle, writeOpen: () => writeOpen(handle.openVersions()), closes };
   }
   const definition = table as unknown as RowTableDefinition<Record<string, unknown>>;
-  const handle = new RowTable(definition, clock, sink as VersionSink<Record<string, unknown>>, undefined);
+  const rows: VersionSink<Record<string, unknown>> = sink;
+  const handle = new RowTable<Record<string, unknown>>(definition, clock, rows, undefined);
   return { handle: handle as unknown as AnyHandle, writeOpen: () => writeOpen(handle.openVersions()), closes };
 }

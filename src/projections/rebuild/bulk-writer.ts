@@ -19,7 +19,7 @@ const MAX_BYTES_PER_UNIT = 3;
 const MAX_WAITING = 6;
 
 export interface BulkTable {
-  write(line: string): void;
+  write: (line: string) => void;
 }
 
 interface Chunk {
@@ -31,9 +31,9 @@ interface Chunk {
 export class BulkWriter {
   readonly #waiting: Chunk[] = [];
   readonly #idle: pg.ClientBase[];
-  readonly #tables: { flush(): void }[] = [];
+  readonly #tables: { flush: () => void }[] = [];
   #running = 0;
-  #failure: unknown;
+  #failure: Error | undefined;
   #wake: (() => void) | undefined;
 
   constructor(clients: readonly pg.ClientBase[]) {
@@ -97,7 +97,7 @@ export class BulkWriter {
     try {
       await pipeline(Readable.from([bytes], { objectMode: false }), client.query(copyFrom(sql)));
     } catch (error) {
-      this.#failure ??= error;
+      this.#failure ??= error instanceof Error ? error : new Error(String(error));
     } finally {
       this.#running -= 1;
       this.#idle.push(client);

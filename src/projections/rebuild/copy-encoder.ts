@@ -54,7 +54,7 @@ function valueEncoder({ type, plain }: PhysicalColumn): (value: unknown) => stri
     case 'int':
     case 'bigint':
     case 'numeric':
-      return (value) => String(value as bigint | number | string);
+      return (value) => String(value);
     case 'text':
       return plain ? (value) => value as string : (value) => escaped(value as string);
   }

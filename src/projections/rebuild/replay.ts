@@ -87,7 +87,8 @@ async function replayWithin(options: ReplayOptions, window: number): Promise<Cha
       .map(({ projection, schema }) => createBulkRuntime(projection, schema, writer, window));
     const context = await replayEvents(options, source, inMemory, writer);
     for (const runtime of inMemory) {
-      for (const _page of runtime.openRows()) await writer.room();
+      const pages = runtime.openRows()[Symbol.iterator]();
+      while (pages.next().done !== true) await writer.room();
     }
     options.onProgress?.('write', to);
     await writer.finish();

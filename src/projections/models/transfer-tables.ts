@@ -1,0 +1,146 @@
+import type { Handles } from '../projection.js';
+import { rowTable } from '../tables/table-definition.js';
+
+/** A coin of ours, whatever became of it. Heights and hashes are of connected blocks, null where there is none. */
+export interface CoinRow {
+  txid: string;
+  vout: number;
+  wallet_id: string;
+  account_id: string | null;
+  amount_sats: bigint;
+  script: string;
+  address: string | null;
+  coinbase: boolean;
+  /** Least height of any block that ever held it. */
+  first_height: number;
+  created_height: number | null;
+  created_hash: string | null;
+  spent_height: number | null;
+  spent_txid: string | null;
+  conflict_height: number | null;
+  /** Position at which it was first seen. */
+  seq: bigint;
+}
+
+export type Direction = 'IN' | 'OUT';
+
+/** IN: an output that pays us. OUT: an input that spends our coin. */
+export interface TransferRow {
+  /** `direction:txid:index`. */
+  id: string;
+  direction: Direction;
+  txid: string;
+  index: number;
+  wallet_id: string;
+  account_id: string | null;
+  amount_sats: bigint;
+  script: string;
+  address: string | null;
+  coinbase: boolean;
+  first_height: number;
+  block_height: number | null;
+  block_hash: string | null;
+  /** Least height of a connected block with a transaction that spends an input of this one. */
+  conflict_height: number | null;
+  conflict_txid: string | null;
+  seq: bigint;
+}
+
+/** A transaction that concerns us, lost its block and is in no other. */
+export interface OrphanRow {
+  txid: string;
+  /** `txid:vout` of its inputs, as far as they are known. */
+  inputs: string[];
+  transfer_ids: string[];
+}
+
+export interface OrphanInputRow {
+  outpoint: string;
+  txid: string;
+}
+
+/** `by_txid` in the connected block at `height` spends an input of the orphan `txid`. */
+export interface ConflictRow {
+  txid: string;
+  height: number;
+  by_txid: string;
+}
+
+const hash = { type: 'text', plain: true } as const;
+const nullableHash = { type: 'text', plain: true, nullable: true } as const;
+const nullableInt = { type: 'int', nullable: true } as const;
+
+export const transferTables = {
+  coin: rowTable<CoinRow>({
+    name: 'coin',
+    columns: {
+      txid: hash,
+      vout: { type: 'int' },
+      wallet_id: hash,
+      account_id: nullableHash,
+      amount_sats: { type: 'bigint' },
+      script: hash,
+      address: { type: 'text', nullable: true },
+      coinbase: { type: 'boolean' },
+      first_height: { type: 'int' },
+      created_height: nullableInt,
+      created_hash: nullableHash,
+      spent_height: nullableInt,
+      spent_txid: nullableHash,
+      conflict_height: nullableInt,
+      seq: { type: 'bigint' },
+    },
+    key: ['txid', 'vout'],
+    indexes: ['wallet_id, seq'],
+  }),
+  transfer: rowTable<TransferRow>({
+    name: 'transfer',
+    columns: {
+      id: hash,
+      direction: hash,
+      txid: hash,
+      index: { type: 'int' },
+      wallet_id: hash,
+      account_id: nullableHash,
+      amount_sats: { type: 'bigint' },
+      script: hash,
+      address: { type: 'text', nullable: true },
+      coinbase: { type: 'boolean' },
+      first_height: { type: 'int' },
+      block_height: nullableInt,
+      block_hash: nullableHash,
+      conflict_height: nullableInt,
+      conflict_txid: nullableHash,
+      seq: { type: 'bigint' },
+    },
+    key: ['id'],
+    indexes: [
+      'seq, id',
+      'wallet_id, seq',
+      'account_id, seq',
+      'block_hash',
+      'txid',
+      // What a reorg has moved: few rows, and all that can be anything but confirmed.
+      'wallet_id, seq WHERE block_height IS DISTINCT FROM first_height',
+    ],
+  }),
+  orphan: rowTable<OrphanRow>({
+    name: 'orphan_tx',
+    columns: { txid: hash, inputs: { type: 'text[]' }, transfer_ids: { type: 'text[]' } },
+    key: ['txid'],
+  }),
+  orphanInput: rowTable<OrphanInputRow>({
+    name: 'orphan_input',
+    columns: { outpoint: hash, txid: hash },
+    key: ['outpoint', 'txid'],
+    group: 'outpoint',
+  }),
+  conflict: rowTable<ConflictRow>({
+    name: 'conflict',
+    columns: { txid: hash, height: { type: 'int' }, by_txid: hash },
+    key: ['txid', 'height'],
+    group: 'txid',
+  }),
+};
+
+export type TransferTables = Handles<typeof transferTables>;
