@@ -33,6 +33,8 @@ export async function createApi(options: HttpAppOptions): Promise<NestFastifyApp
     trustProxy: config.trustProxy,
     logger,
     onInvariantBroken: onFatal,
+    // What the API looks like is no secret; calling it needs a key.
+    publicPaths: ['/docs', '/openapi.json'],
   });
   const fastify = app.getHttpAdapter().getInstance();
   registerQuery(fastify, query);

@@ -104,3 +104,32 @@ describe('a ledger that is killed between two of its writes', () => {
     }
   }, 600_000);
 });
+
+describe('a rebuild that is killed between two of its statements', () => {
+  it('leaves the live read models as they were, and the next rebuild finishes', async () => {
+    await undisturbed();
+    const before = proxy.statements();
+    const whole = await runTallystick(['rebuild', '--json'], environment());
+    expect(whole.code, whole.stderr).toBe(0);
+    const statements = proxy.statements() - before;
+    expect(statements).toBeGreaterThan(20);
+    const points = KILLS === 0 ? statements : KILLS * 2;
+    for (let k = 0; k < points; k += 1) {
+      const n = KILLS === 0 ? k + 1 : Math.floor(((k + 0.5) * statements) / points);
+      let kill: () => void = () => undefined;
+      proxy.strikeAt(n, k % 2 === 0 ? 'before' : 'after', () => {
+        kill();
+      });
+      const killed = await runTallystick(['rebuild', '--json'], environment(), (how) => (kill = how));
+      expect(killed.code, `rebuild killed at statement ${n}: ${killed.stdout}`).toBeNull();
+      const verified = await runTallystick(['verify', '--json'], environment());
+      expect(verified, `verify after a kill at statement ${n}`).toMatchObject({ code: 0 });
+    }
+    const last = await runTallystick(['rebuild', '--json'], environment());
+    expect(last.code, last.stderr).toBe(0);
+    const { rows } = await database.ownerPool.query<{ nspname: string }>(
+      `SELECT nspname FROM pg_namespace WHERE nspname LIKE 'rebuild%' OR nspname LIKE 'verify%'`,
+    );
+    expect(rows).toEqual([]);
+  }, 300_000);
+});

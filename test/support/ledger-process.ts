@@ -74,15 +74,17 @@ async function stop(child: ChildProcess, exited: Promise<number | null>): Promis
   return code;
 }
 
-/** Runs a command of the binary to its end. */
+/** Runs a command of the binary to its end; `onSpawn` gets the way to kill it before. The code is null where it was killed. */
 export async function runTallystick(
   args: readonly string[],
   env: Record<string, string>,
+  onSpawn: (kill: () => void) => void = () => undefined,
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const child = spawn(process.execPath, [join(ROOT, 'bin', 'tallystick.js'), ...args], {
     env: { ...process.env, LOG_LEVEL: 'warn', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  onSpawn(() => child.kill('SIGKILL'));
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));

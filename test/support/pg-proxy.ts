@@ -2,7 +2,8 @@ import { createConnection, createServer, type Socket } from 'node:net';
 
 /** Frontend messages that make the server do something: simple Query, and Sync, which closes an extended one. */
 const STATEMENT_MESSAGES = new Set(['Q'.charCodeAt(0), 'S'.charCodeAt(0)]);
-const READY_FOR_QUERY = 'Z'.charCodeAt(0);
+/** The server has done what was asked: ReadyForQuery, or that it awaits or sends the data of a COPY. */
+const ANSWERED = new Set(['Z', 'G', 'H'].map((letter) => letter.charCodeAt(0)));
 
 export interface PostgresProxy {
   /** The server's URL through the proxy. */
@@ -69,7 +70,8 @@ export async function startPostgresProxy(serverUrl: string): Promise<PostgresPro
         client.write(chunk);
         return;
       }
-      for (const message of backend(chunk)) if (message.type === READY_FOR_QUERY) backend.onReady?.();
+      for (const message of backend(chunk))
+        if (message.type !== undefined && ANSWERED.has(message.type)) backend.onReady?.();
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
