@@ -197,3 +197,21 @@ test('a reorg of 1,000 blocks', async () => {
   const follower = await ledger.followToTip(source);
   expect(follower.status()).toMatchObject({ deepestReorg: 1_000, tip: source.best });
 });
+
+test('a source that hangs does not keep the follower from stopping; what waits for it is told', async () => {
+  const ledger = newLedger();
+  const source = createMemorySource();
+  source.extend(3);
+  const asked = new Promise<void>((resolve) => {
+    source.beforeBlocks = () => {
+      resolve();
+      return new Promise<never>(() => undefined);
+    };
+  });
+  const follower = ledger.follower(source);
+  await follower.start();
+  const waiting = follower.syncNow();
+  await Promise.all([asked, expect(waiting).rejects.toThrow('stopped'), asked.then(() => follower.stop())]);
+  expect(follower.status()).toMatchObject({ state: 'stopped', tip: { height: 0 } });
+  await expect(follower.syncNow()).rejects.toThrow('not running');
+});

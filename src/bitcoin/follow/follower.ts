@@ -4,6 +4,7 @@ import { invariant } from '../../platform/assert.js';
 import { FatalError, RetryableError } from '../../platform/errors.js';
 import { SourceError, type BlockSource } from '../block-source.js';
 import type { NetworkName } from '../network.js';
+import { abortableSource } from './abortable-source.js';
 import { AnotherWriterError, createChangeWriter, DEFAULT_WRITE_LIMITS } from './change-writer.js';
 import type { CommittedChange, WriteLimits } from './change-writer.js';
 import type { ConnectedChain } from './chain-index.js';
@@ -77,12 +78,13 @@ interface Waiter {
 
 /** Follows a source of blocks and writes what its chain means for the ledger. */
 export function createFollower(deps: FollowerDeps): Follower {
-  const { ledger, network, store, outbox, source } = deps;
+  const { ledger, network, store, outbox } = deps;
   const pauses = { ...DEFAULT_PAUSES, ...deps.limits };
   const planLimits = { ...DEFAULT_PLAN_LIMITS, ...deps.limits };
   const fetchLimits = { ...DEFAULT_FETCH_LIMITS, ...deps.limits };
   const view = createLedgerView(network, store, outbox);
   const stopping = new AbortController();
+  const source = abortableSource(deps.source, stopping.signal);
   const listeners = new Set<(status: FollowerStatus) => void>();
   const committedListeners = new Set<(change: CommittedChange) => void>();
   const speed = createSpeedometer(deps.now);
@@ -187,6 +189,7 @@ export function createFollower(deps: FollowerDeps): Follower {
           await pause(pauses.pollMs);
         } catch (error) {
           if (error instanceof AnotherWriterError && ++spoiled < MAX_SPOILED_PLANS) continue;
+          if (stopping.signal.aborted && error instanceof RetryableError) break;
           const [state, detail] = troubleOf(error);
           report({ state, detail });
           for (const { reject } of served.splice(0)) reject(error);
