@@ -121,7 +121,8 @@ export const transferTables = {
       'block_hash',
       'txid',
       // What a reorg has moved: few rows, and all that can be anything but confirmed.
-      'wallet_id, seq WHERE block_height IS DISTINCT FROM first_height',
+      // As an equation, because of that the planner expects few rows; of IS DISTINCT FROM it expects nearly all.
+      'seq, id WHERE least(coalesce(block_height - first_height, 1), 1) = 1',
     ],
   }),
   orphan: rowTable<OrphanRow>({

@@ -1,6 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiHeader, ApiOperation, ApiParam, ApiQuery, ApiResponse } from '@nestjs/swagger';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { PROBLEM_CODES, type ProblemCode } from '../../platform/http/problem-codes.js';
 import { asOfQuery } from './as-of-query.js';
 
@@ -37,7 +37,7 @@ export function ApiRead({ summary, id, answer, notFound }: ReadDocs): MethodDeco
     }),
     ApiParam({ name: id, schema: { type: 'string', pattern: '^[A-Za-z0-9_.:-]{1,64}$' } }),
     ...Object.entries(asOfQuery.shape).map(([name, schema]) =>
-      ApiQuery({ name, required: false, description: schema.description ?? '', schema: { type: 'string' } }),
+      ApiQuery({ name, required: false, description: schema.description ?? '', schema: textSchema(schema) }),
     ),
     ApiHeader({
       name: 'Ledger-Min-Position',
@@ -50,6 +50,16 @@ export function ApiRead({ summary, id, answer, notFound }: ReadDocs): MethodDeco
     ApiResponse({ status: 304, description: 'As the client has it', headers: ANSWER_HEADERS }),
     ...problems([...OF_EVERY_READ, notFound]),
   );
+}
+
+/** As JSON Schema; the moments are all plain texts with a pattern or a format. */
+function textSchema(schema: z.ZodType): { type: 'string'; pattern?: string; format?: string } {
+  const { pattern, format } = z.toJSONSchema(schema, { io: 'input' });
+  return {
+    type: 'string',
+    ...(pattern === undefined ? {} : { pattern }),
+    ...(format === undefined ? {} : { format }),
+  };
 }
 
 function problems(codes: readonly ProblemCode[]): MethodDecorator[] {

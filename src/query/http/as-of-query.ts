@@ -13,6 +13,8 @@ export const asOfQuery = z.strictObject({
   time: z
     .string()
     .refine((text) => parseDateTime(text) !== undefined, 'must be a time as RFC 3339 has it')
+
+    .meta({ format: 'date-time' })
     .optional()
     .describe('After the last event recorded at or before this time'),
   height: z

@@ -127,7 +127,7 @@ const STATUS_SQL = `CASE WHEN t.block_height <= $2::int THEN 'CONFIRMED'
   WHEN t.conflict_height <= $2::int THEN 'CONFLICTED' ELSE 'ORPHANED' END`;
 
 /** What is not confirmed where it was first seen was moved by a reorg: few rows, with an index of their own. */
-const MOVED = 't.block_height IS DISTINCT FROM t.first_height';
+export const MOVED = 'least(coalesce(t.block_height - t.first_height, 1), 1) = 1';
 
 const STATUS_CONDITION: Readonly<Record<TransferStatus, string>> = {
   CONFIRMED: 'AND t.block_height <= $2::int',

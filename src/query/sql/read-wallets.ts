@@ -1,6 +1,7 @@
 import type { ResolvedAsOf } from '../as-of.js';
 import type { ReadDatabase } from './database.js';
 import { ladderAt, validAt } from './fragments.js';
+import { MOVED } from './list-transfers.js';
 
 export interface WalletRecord {
   walletId: string;
@@ -65,7 +66,7 @@ export async function readUnconfirmed(
   const found = await rows<{ wallet_id: string; sats: bigint }>(
     'query.read-unconfirmed',
     `SELECT t.wallet_id, sum(t.amount_sats)::bigint AS sats FROM ${schema}.transfer t
-     WHERE t.wallet_id = ANY($3::text[]) AND t.block_height IS DISTINCT FROM t.first_height
+     WHERE t.wallet_id = ANY($3::text[]) AND ${MOVED}
        AND ${validAt('t', '$1::bigint')} AND t.direction = 'IN' AND NOT t.coinbase AND t.first_height <= $2::int
        AND (t.block_height IS NULL OR t.block_height > $2::int)
        AND (t.conflict_height IS NULL OR t.conflict_height > $2::int)
