@@ -200,6 +200,25 @@ describe('what is not known, lies in the future, or is said twice is refused and
   });
 });
 
+it('refuses what is no position, height or hash in variables too, also when the query is compiled', async () => {
+  const query = 'query ($asOf: AsOf) { account(id: "alice", asOf: $asOf) { frozen } }';
+  for (const asOf of [
+    { position: '1' },
+    { position: 9 },
+    { position: 'x' },
+    { blockHash: 'AB' },
+    { time: 'now' },
+    { no: 1 },
+  ]) {
+    for (let time = 1; time <= 3; time += 1) {
+      const answer = await ask(query, { asOf });
+      if ('position' in asOf && asOf.position === '1') continue;
+      expect(answer).not.toHaveProperty('data');
+      expect(answer.errors?.[0]?.extensions.code).toMatch(/^(BAD_USER_INPUT|GRAPHQL_VALIDATION_FAILED)$/);
+    }
+  }
+});
+
 describe('what is nested is read at the same moment', () => {
   const QUERY = `query ($asOf: AsOf) {
     account(id: "alice", asOf: $asOf) { entries { edges { node { position type amountSats balanceSats } } } }
@@ -351,7 +370,7 @@ describe('what is nested is read at the same moment', () => {
     for (;;) {
       const answer = await ask(query, { after });
       const { edges, pageInfo } = (
-        answer.data?.['account'] as unknown as {
+        answer.data?.['account'] as {
           entries: {
             edges: { cursor: string; node: { position: string; balanceSats: string } }[];
             pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean };

@@ -20,7 +20,8 @@ export function formatError(error: GraphQLError, logger: Logger, traceId: string
   const cause: unknown = error.originalError ?? undefined;
   const ours = [error, cause].find((candidate) => hasCode(candidate));
   if (ours !== undefined) return { message: ours.message, ...place, extensions: ours.extensions };
-  if (cause === undefined) {
+  // Refused variables come wrapped in a second error of the library's own.
+  if (cause === undefined || cause instanceof GraphQLError) {
     const code = error.message.startsWith('Syntax Error') ? PARSE_FAILED : VALIDATION_FAILED;
     return { message: error.message, ...place, extensions: { code } };
   }
