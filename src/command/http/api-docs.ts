@@ -1,6 +1,7 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiResponse } from '@nestjs/swagger';
 import { z } from 'zod';
+import { KEY_PATTERN } from './idempotency-key.js';
 import { PROBLEM_CODES, type ProblemCode } from '../../platform/http/problem-codes.js';
 
 /** What can happen to every request that has a body. */
@@ -54,7 +55,7 @@ export function ApiCommand(docs: EndpointDocs): MethodDecorator {
       name: 'Idempotency-Key',
       required: true,
       description: 'Of your own making, 1 to 255 printable ASCII characters, bare or quoted (RFC 8941). Kept for good.',
-      schema: { type: 'string', minLength: 1 },
+      schema: { type: 'string', pattern: KEY_PATTERN },
     }),
     ApiResponse({
       status: docs.success.status,

@@ -7,6 +7,9 @@ const BARE = /^[\x21\x23-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/;
 /** A string of RFC 8941 (3.3.3): quoted, with `\"` and `\\` as the only escapes. */
 const QUOTED = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 
+/** Both forms, for the API's description. */
+export const KEY_PATTERN = `^([!#-~]([ -~]{0,${MAX_KEY_LENGTH - 2}}[!-~])?|"([ !#-\\[\\]-~]|\\\\["\\\\]){1,${MAX_KEY_LENGTH}}")$`;
+
 /**
  * The key of a command: `abc` and `"abc"` are the same one.
  *

@@ -5,6 +5,21 @@ export const MAX_METADATA_BYTES = 16 * 1024;
 /** Levels of nesting: no reader of the log should need a stack for it. */
 const MAX_DEPTH = 8;
 
+const JSON_TEXT = { type: 'string', pattern: '^[^\\u0000]*$' };
+
+/** For the API's description, as the component `Json`: all that `problemOf` below demands but the depth. */
+export const JSON_COMPONENT = {
+  description: 'Any JSON, without U+0000 and with numbers up to 2^53',
+  anyOf: [
+    JSON_TEXT,
+    { type: 'number', minimum: -Number.MAX_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER },
+    { type: 'boolean' },
+    { type: 'null' },
+    { type: 'array', items: { $ref: '#/components/schemas/Json' } },
+    { type: 'object', propertyNames: JSON_TEXT, additionalProperties: { $ref: '#/components/schemas/Json' } },
+  ],
+};
+
 /**
  * An object of any JSON that comes back exactly as it was given. What the database or a later reader could not give back is
  * refused: the NUL character and halves of surrogate pairs (PostgreSQL's jsonb takes neither), and whole numbers beyond
@@ -19,7 +34,12 @@ export const jsonObjectSchema = z
       context.addIssue({ code: 'custom', message: `must be at most ${MAX_METADATA_BYTES} bytes as JSON` });
     }
   })
-  .meta({ description: 'Anything of your own, given back as it is', type: 'object', additionalProperties: true });
+  .meta({
+    description: `Anything of your own, given back as it is: at most ${MAX_METADATA_BYTES} bytes as JSON, nested at most ${MAX_DEPTH} levels deep`,
+    type: 'object',
+    propertyNames: JSON_TEXT,
+    additionalProperties: { $ref: '#/components/schemas/Json' },
+  });
 
 interface Problem {
   path: PropertyKey[];

@@ -2,6 +2,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { z } from 'zod';
 import { toOpenApiSchema } from './api-docs.js';
+import { JSON_COMPONENT } from './json-object.js';
 import { PROBLEM_CODES } from '../../platform/http/problem-codes.js';
 
 const PROBLEM_SCHEMA = {
@@ -50,7 +51,10 @@ export function createOpenApiDocument(app: INestApplication, version: string): O
   });
   document.components = {
     ...document.components,
-    schemas: { ...document.components?.schemas, Problem: PROBLEM_SCHEMA },
+    schemas: { ...document.components?.schemas, Json: JSON_COMPONENT, Problem: PROBLEM_SCHEMA } as NonNullable<
+      OpenAPIObject['components']
+    >['schemas'] &
+      object,
   };
   document.paths = Object.fromEntries(Object.entries(document.paths).sort(([a], [b]) => (a < b ? -1 : 1)));
   return document;

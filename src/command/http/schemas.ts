@@ -73,7 +73,8 @@ export const watchScriptBody = z
   .refine(
     ({ script, address }) => (script === undefined) !== (address === undefined),
     'must have either script or address',
-  );
+  )
+  .meta({ oneOf: [{ required: ['script'] }, { required: ['address'] }] });
 export const watchScriptAnswer = z.object({
   script: z.string(),
   address: z.string().nullable(),

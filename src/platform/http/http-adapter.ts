@@ -90,8 +90,8 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
 
 function takeRouteSettings(fastify: FastifyInstance, routes: KnownRoutes, logger: Logger): void {
   fastify.addHook('onRoute', (route) => {
-    routes.add(route.url, Array.isArray(route.method) ? route.method : [route.method]);
     const settings = route.config as RouteSettings | undefined;
+    routes.add(route.url, Array.isArray(route.method) ? route.method : [route.method], settings?.public === true);
     if (settings?.bodyLimitBytes !== undefined) route.bodyLimit = settings.bodyLimitBytes;
     // What fails before the handler (parsing, limits). Nest's handler would get these too, but without Fastify's codes.
     route.errorHandler ??= (error, request, reply) => {
@@ -140,7 +140,10 @@ function openEveryRequest(
     const trace = readTraceContext(request.headers.traceparent, randomHex);
     const actor = authenticate(request.headers.authorization);
     setRequestContext(request, { trace, actor: actor ?? ANONYMOUS });
-    if (actor === undefined && settings.public !== true && !isBelow(publicPaths, pathOf(request))) {
+    const path = pathOf(request);
+    const isPublic =
+      settings.public === true || (request.is404 && routes.isPublicAt(path)) || isBelow(publicPaths, path);
+    if (actor === undefined && !isPublic) {
       void sendProblem(
         request,
         reply,

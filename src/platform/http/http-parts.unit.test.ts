@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createAuthenticate } from './api-keys.js';
 import { KnownRoutes } from './known-routes.js';
+import { uriReference } from './uri-reference.js';
 import { readTraceContext } from './trace-context.js';
 
 describe('KnownRoutes', () => {
@@ -20,6 +21,39 @@ describe('KnownRoutes', () => {
     ['/docs/x', []],
   ])('%s: %j', (path, methods) => {
     expect(routes.methodsAt(path)).toEqual(methods);
+  });
+});
+
+describe('what is public', () => {
+  const routes = new KnownRoutes();
+  routes.add('/health/:part', ['GET'], true);
+  routes.add('/v1/wallets', ['POST']);
+
+  it.each([
+    ['/health/live', true],
+    ['/health/', false],
+    ['/health/live/x', false],
+    ['/v1/wallets', false],
+    ['/nothing', false],
+  ])('%s: %j', (path, isPublic) => {
+    expect(routes.isPublicAt(path)).toBe(isPublic);
+  });
+});
+
+describe('uriReference', () => {
+  it.each([
+    ['/v1/accounts/a_b:c.d-e', '/v1/accounts/a_b:c.d-e'],
+    ['/v1/%F0%9D%95%8B/%2e', '/v1/%F0%9D%95%8B/%2e'],
+    ['/cut/%F0%9', '/cut/%F0'],
+    ['/cut/%', '/cut/'],
+    ['/%zz/%', '/%25zz/'],
+    ['/a b"<>\\^`{|}', '/a%20b%22%3C%3E%5C%5E%60%7B%7C%7D'],
+    ['/\xff[', '/%FF%5B'],
+    ['//host:port/x', '/.//host:port/x'],
+    ['*', '*'],
+  ])('%s: %s', (path, reference) => {
+    expect(uriReference(path)).toBe(reference);
+    expect(new URL(reference, 'http://here.example').host).toBe('here.example');
   });
 });
 

@@ -8,11 +8,11 @@ const MAX_ROUTES = 1_000;
  * the address exists with other methods.
  */
 export class KnownRoutes {
-  readonly #routes: { segments: readonly string[]; methods: readonly string[] }[] = [];
+  readonly #routes: { segments: readonly string[]; methods: readonly string[]; isPublic: boolean }[] = [];
 
   /** `url` is Fastify's pattern: `/v1/wallets/:walletId/addresses`. */
-  add(url: string, methods: readonly string[]): void {
-    if (this.#routes.length < MAX_ROUTES) this.#routes.push({ segments: url.split('/'), methods });
+  add(url: string, methods: readonly string[], isPublic = false): void {
+    if (this.#routes.length < MAX_ROUTES) this.#routes.push({ segments: url.split('/'), methods, isPublic });
   }
 
   /** Methods of all routes that match the path, sorted; empty where there is none. */
@@ -23,6 +23,12 @@ export class KnownRoutes {
       if (matches(route.segments, segments)) for (const method of route.methods) methods.add(method);
     }
     return [...methods].sort();
+  }
+
+  /** Whether there is a method that needs no key there: then neither does the answer that another one is not allowed. */
+  isPublicAt(path: string): boolean {
+    const segments = path.split('/');
+    return this.#routes.some((route) => route.isPublic && matches(route.segments, segments));
   }
 }
 

@@ -5,7 +5,8 @@ import { InvariantError } from '../assert.js';
 import { notFound, type KnownRoutes } from './known-routes.js';
 import { PROBLEM_CODES } from './problem-codes.js';
 import { problemOf } from './problem-of.js';
-import { problemHeaders, renderProblem, type ProblemError } from './problem.js';
+import { ProblemError, problemHeaders, renderProblem } from './problem.js';
+import { uriReference } from './uri-reference.js';
 import { pathOf, requestContext } from './request-context.js';
 
 /** Answers with a problem; usable from hooks and from routes outside Nest. */
@@ -14,7 +15,7 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, error:
   return reply
     .code(PROBLEM_CODES[error.code].status)
     .headers(problemHeaders(error))
-    .send(JSON.stringify(renderProblem(error, pathOf(request), traceId)));
+    .send(JSON.stringify(renderProblem(error, uriReference(pathOf(request)), traceId)));
 }
 
 export interface ProblemFilterOptions {
@@ -37,7 +38,10 @@ export class ProblemFilter implements ExceptionFilter {
       thrown instanceof NotFoundException ? notFound(this.options.routes, pathOf(request)) : problemOf(thrown);
     if (PROBLEM_CODES[problem.code].status >= 500) {
       const { traceId } = requestContext(request).trace;
-      this.options.logger.error({ traceId, path: pathOf(request), code: problem.code, err: thrown }, 'request failed');
+      const facts = { traceId, path: pathOf(request), code: problem.code };
+      // Anybody can ask for a position that will not come for years: what we say ourselves is no failure of ours.
+      if (thrown instanceof ProblemError) this.options.logger.warn(facts, thrown.detail);
+      else this.options.logger.error({ ...facts, err: thrown }, 'request failed');
     }
     if (!reply.sent) void sendProblem(request, reply, problem);
     if (thrown instanceof InvariantError) this.options.onInvariantBroken(thrown);
