@@ -12,7 +12,10 @@ import type { Book, Posting } from './postings.js';
 export function postingsOf(event: DomainEvent, found: Found | undefined): Posting[] {
   switch (event.type) {
     case 'TransferSent':
-      return event.data.postings.map(({ book, amountSats }) => ({ book: book as Book, amountSats: BigInt(amountSats) }));
+      return event.data.postings.map(({ book, amountSats }) => ({
+        book: book as Book,
+        amountSats: BigInt(amountSats),
+      }));
     case 'BlockConnected':
       return found === undefined ? [] : postingsOfFound(found);
     case 'BlockDisconnected':
