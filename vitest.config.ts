@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { CountReporter } from './test/support/count-reporter.js';
 
 export default defineConfig({
   // As Node resolves it: the bundler's choice, its ES modules, would be a second copy beside the one that packages require.
@@ -8,6 +9,7 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    reporters: ['default', new CountReporter()],
     pool: 'forks',
     maxWorkers: 2,
   },

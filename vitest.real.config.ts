@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { CountReporter } from './test/support/count-reporter.js';
 
 /** Tests against real parts: a Bitcoin node, Bitcoin Core's validation engine, a browser, real blocks. */
 export default defineConfig({
@@ -9,6 +10,7 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    reporters: ['default', new CountReporter()],
     pool: 'forks',
     maxWorkers: 2,
   },
