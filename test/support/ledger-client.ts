@@ -11,9 +11,10 @@ export interface LedgerClient {
   graphql<T>(query: string, options?: { variables?: Record<string, unknown>; minPosition?: string }): Promise<T>;
 }
 
-export function createLedgerClient(url: string): LedgerClient {
+/** @param headers sent with every request, such as an API key */
+export function createLedgerClient(url: string, headers: Record<string, string> = {}): LedgerClient {
   const send = async (path: string, init: RequestInit): Promise<Answer> => {
-    const response = await fetch(url + path, init);
+    const response = await fetch(url + path, { ...init, headers: { ...headers, ...init.headers } });
     const text = await response.text();
     const isJson = /json/.test(response.headers.get('content-type') ?? '');
     return {
@@ -29,7 +30,7 @@ export function createLedgerClient(url: string): LedgerClient {
         headers: { 'content-type': 'application/json', ...(key === undefined ? {} : { 'idempotency-key': key }) },
         body: JSON.stringify(body ?? {}),
       }),
-    get: (path, headers = {}) => send(path, { headers }),
+    get: (path, own = {}) => send(path, { headers: own }),
     graphql: async <T>(
       query: string,
       options: { variables?: Record<string, unknown>; minPosition?: string } = {},
