@@ -51,10 +51,7 @@ export function createOpenApiDocument(app: INestApplication, version: string): O
   });
   document.components = {
     ...document.components,
-    schemas: { ...document.components?.schemas, Json: JSON_COMPONENT, Problem: PROBLEM_SCHEMA } as NonNullable<
-      OpenAPIObject['components']
-    >['schemas'] &
-      object,
+    schemas: { ...document.components?.schemas, Json: JSON_COMPONENT, Problem: PROBLEM_SCHEMA },
   };
   document.paths = Object.fromEntries(Object.entries(document.paths).sort(([a], [b]) => (a < b ? -1 : 1)));
   return document;
