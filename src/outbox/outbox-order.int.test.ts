@@ -356,3 +356,69 @@ async function waitingForLock(): Promise<number> {
 async function waitUntil(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2));
 }
+
+describe('events of some types', () => {
+  const typed = (position: number, type: string): Promise<unknown> =>
+    database.pool.query(
+      `INSERT INTO outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at)
+       VALUES ($1, $2, gen_random_uuid(), $4, 0, $3, 1, '{}', '{}', '2026-01-01T00:00:00Z')`,
+      [ledger, position, type, `s-${position}`],
+    );
+
+  it('come in order, without the others, up to a head that includes the others', async () => {
+    const types = ['AccountOpened', 'ScriptWatched', 'AccountOpened', 'WalletCreated', 'AccountOpened'];
+    for (const [i, type] of types.entries()) await typed(i + 1, type);
+    const outbox = createPostgresOutbox({ pool: database.pool, ledger });
+    const wanted = ['ScriptWatched', 'WalletCreated'];
+    const all = await outbox.readOfTypes(0n, wanted);
+    expect(all.events.map(({ position, type }) => [position, type])).toEqual([
+      [2n, 'ScriptWatched'],
+      [4n, 'WalletCreated'],
+    ]);
+    expect(all).toMatchObject({ upTo: 5n, head: 5n });
+    expect(await outbox.readOfTypes(4n, wanted)).toEqual({ events: [], upTo: 5n, head: 5n });
+    expect(await outbox.readOfTypes(5n, wanted)).toEqual({ events: [], upTo: 5n, head: 5n });
+    await expect(outbox.readOfTypes(6n, wanted)).rejects.toThrow(/ends at 5/);
+  });
+
+  it('of an empty ledger are none', async () => {
+    const outbox = createPostgresOutbox({ pool: database.pool, ledger });
+    expect(await outbox.readOfTypes(0n, ['WalletCreated'])).toEqual({ events: [], upTo: 0n, head: 0n });
+  });
+
+  it('end where the bytes of a page do, and go on from there', async () => {
+    for (let position = 1; position <= 6; position += 1) await typed(position, 'ScriptWatched');
+    // Five of these are more than a page holds.
+    await database.pool.query(
+      `INSERT INTO outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at)
+       SELECT $1, p, gen_random_uuid(), 'big-' || p, 0, 'ScriptWatched', 1,
+         jsonb_build_object('filling', repeat('x', 4000000)), '{}', '2026-01-01T00:00:00Z'
+       FROM generate_series(7, 12) AS p`,
+      [ledger],
+    );
+    const outbox = createPostgresOutbox({ pool: database.pool, ledger });
+    const seen: bigint[] = [];
+    let reads = 0;
+    for (let upTo = 0n; upTo < 12n; reads += 1) {
+      const page = await outbox.readOfTypes(upTo, ['ScriptWatched']);
+      seen.push(...page.events.map(({ position }) => position));
+      expect(page.upTo).toBeGreaterThan(upTo);
+      upTo = page.upTo;
+    }
+    expect(seen).toEqual(Array.from({ length: 12 }, (_, i) => BigInt(i + 1)));
+    expect(reads).toBeGreaterThan(1);
+  });
+
+  it('stop at a hole, also where it is in an event of another type', async () => {
+    for (let position = 1; position <= 4; position += 1) await typed(position, 'AccountOpened');
+    await database.ownerPool.query('ALTER TABLE outbox DISABLE TRIGGER USER');
+    try {
+      await database.ownerPool.query('DELETE FROM outbox WHERE ledger = $1 AND position = 3', [ledger]);
+    } finally {
+      await database.ownerPool.query('ALTER TABLE outbox ENABLE ALWAYS TRIGGER outbox_order');
+      await database.ownerPool.query('ALTER TABLE outbox ENABLE ALWAYS TRIGGER outbox_append_only');
+    }
+    const outbox = createPostgresOutbox({ pool: database.pool, ledger });
+    await expect(outbox.readOfTypes(0n, ['WalletCreated'])).rejects.toThrow(/positions 1 to 4 have 3 events/);
+  });
+});

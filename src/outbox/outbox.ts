@@ -12,11 +12,26 @@ export interface Outbox {
    */
   read(afterPosition: bigint, limit: number): Promise<RecordedEvent[]>;
   /**
+   * Events of some types after `afterPosition`, in order, for readers that need a part of a long log: the others are counted,
+   * so that a hole is found all the same, and not sent.
+   *
+   * @throws FatalError where `afterPosition` is above the head
+   */
+  readOfTypes(afterPosition: bigint, types: readonly string[]): Promise<SelectedEvents>;
+  /**
    * Position of the last event recorded at or before `time`, 0n if none. Final: no event will be recorded at or before it.
    *
    * @throws FatalError for a time more than two seconds ahead of the database's clock
    */
   positionAt(time: Date): Promise<bigint>;
+}
+
+export interface SelectedEvents {
+  events: RecordedEvent[];
+  /** Every event of these types up to here is in `events`. */
+  upTo: bigint;
+  /** The ledger's head in the same snapshot: where `upTo` is the head, nothing is left. */
+  head: bigint;
 }
 
 /** A batch of events as they come from the feed: contiguous, the first directly after the position that was asked for. */

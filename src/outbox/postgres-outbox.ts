@@ -4,6 +4,7 @@ import { queryRows } from '../eventstore/query-rows.js';
 import { invariant } from '../platform/assert.js';
 import type { Outbox } from './outbox.js';
 import { MAX_PAGE_BYTES, readPage } from './read-page.js';
+import { readSelected } from './read-selected.js';
 
 export interface PostgresOutboxOptions {
   /** Its `int8` must come as bigint. */
@@ -37,6 +38,8 @@ export function createPostgresOutbox(options: PostgresOutboxOptions): Outbox {
       );
       return (await readPage(pool, ledger, upcaster, { afterPosition, limit, maxBytes: MAX_PAGE_BYTES })).events;
     },
+
+    readOfTypes: (afterPosition, types) => readSelected(pool, ledger, upcaster, { afterPosition, types }),
 
     async positionAt(time) {
       // As a number: RFC 3339 has a year 0 that PostgreSQL cannot read.

@@ -7,6 +7,7 @@ import type {
   TransfersFound,
 } from '../../domain/events/chain-events.js';
 import type { AddressIssued, ScriptWatched, WalletCreated } from '../../domain/events/wallet-events.js';
+import type { EventType } from '../../domain/events/event-types.js';
 import type { EventStore, ExpectedRevision, RecordedEvent } from '../../eventstore/event-store.js';
 import type { Outbox } from '../../outbox/outbox.js';
 import { invariant } from '../../platform/assert.js';
@@ -20,8 +21,17 @@ export function chainStream(network: NetworkName): string {
   return `chain-${network}`;
 }
 
-/** Events of the log read at once; the outbox itself ends a page of long events earlier. */
-const READ_EVENTS = 5_000;
+/** What the follower's state is made of. In a busy ledger most events are others, which it need not read. */
+const FOLLOWED_TYPES: readonly EventType[] = [
+  'WalletCreated',
+  'AddressIssued',
+  'ScriptWatched',
+  'ChainOpened',
+  'DepositPolicySet',
+  'TransfersFound',
+  'BlockConnected',
+  'BlockDisconnected',
+];
 
 /** Parts of one block read at once: each may have half a megabyte. */
 const READ_PARTS = 16;
@@ -147,14 +157,15 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
     readFound,
     async catchUp() {
       for (;;) {
-        const events = await outbox.read(view.position, READ_EVENTS);
+        const { events, upTo, head } = await outbox.readOfTypes(view.position, FOLLOWED_TYPES);
         for (const event of events) {
-          invariant(event.position === view.position + 1n, `event ${view.position + 1n} comes next`);
+          invariant(event.position > view.position, `position ${event.position} comes after ${view.position}`);
           const done = apply(event);
           if (done) await done;
           view.position = event.position;
         }
-        if (events.length === 0) return;
+        view.position = upTo;
+        if (upTo === head) return;
       }
     },
   };
