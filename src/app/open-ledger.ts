@@ -25,6 +25,8 @@ import { openChainSide } from './open-chain-side.js';
 
 /** Connections for commands and reads. */
 const APP_CONNECTIONS = 16;
+/** No statement of a command or a read takes this long: one that does must not hold its connection. */
+const STATEMENT_TIMEOUT_MS = 10_000;
 /** One leads the read models, one listens, some read the log and rebuild. */
 const ENGINE_CONNECTIONS = 12;
 /** A start waits so long for the read models; after that it serves, and every answer says how far they are. */
@@ -58,6 +60,7 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
       max: APP_CONNECTIONS,
       role: database.role,
       applicationName: 'tallystick-app',
+      settings: { statement_timeout: String(STATEMENT_TIMEOUT_MS), jit: 'off' },
       onError,
     });
     closers.add('pool', () => pool.end());
@@ -86,7 +89,8 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
       ledger,
       feed,
       projections: ALL_PROJECTIONS,
-      rebuild: (names) => rebuildProjections({ pool: enginePool, ledger, projections: ALL_PROJECTIONS, names }),
+      rebuild: (names, signal) =>
+        rebuildProjections({ pool: enginePool, ledger, projections: ALL_PROJECTIONS, names, signal }),
       onHalt: (halt) => {
         logger.error({ ...halt, haltedAt: halt.haltedAt.toString() }, 'a projection has halted');
       },
