@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import type { Found } from '../domain/events/chain-events.js';
 import type { DomainEvent } from '../domain/events/event-types.js';
 import type { EventMetadata } from '../eventstore/event-store.js';
@@ -88,11 +89,27 @@ export interface Projection {
   load(events: readonly ProjectedEvent[], handles: ReadonlyMap<string, AnyHandle>): Promise<void>;
   /** Pure and deterministic: changes depend on this event and the rows alone, never on how events were batched. */
   apply(event: ProjectedEvent, handles: ReadonlyMap<string, AnyHandle>): void;
-  /**
-   * Fills the tables in SQL instead, for a projection that is nothing but columns of the log. `$1` ledger, `$2` last position.
-   * Must give the very rows that `apply` gives.
-   */
-  readonly bulkSql: ((schema: string) => string) | undefined;
+  readonly bulk: BulkLoad | undefined;
+}
+
+/**
+ * How a rebuild fills some of a projection's tables in SQL, beside the replay and without a row of them in this process. Must give
+ * the very rows that `apply` gives: the model test compares them, and `verify` compares live tables with what `apply` gives.
+ */
+export interface BulkLoad {
+  /** In the order in which they are filled; each has its key and indexes before the next begins. */
+  readonly tables: readonly { readonly table: string; fill(target: BulkTarget): Promise<void> }[];
+  /** SQL condition on rows of the outbox: events that change the projection's other tables. Chain events come in any case. */
+  readonly applies: string;
+}
+
+export interface BulkTarget {
+  client: pg.ClientBase;
+  ledger: string;
+  /** Last position. */
+  to: bigint;
+  /** Where the tables are, empty. */
+  schema: string;
 }
 
 /** Ties a projection's tables to the handles that its functions get. */
@@ -102,7 +119,7 @@ export function defineProjection<D extends Record<string, unknown>>(definition: 
   tables: D;
   load(events: readonly ProjectedEvent[], tables: Handles<D>): Promise<void>;
   apply(event: ProjectedEvent, tables: Handles<D>): void;
-  bulkSql?: (schema: string) => string;
+  bulk?: BulkLoad;
 }): Projection {
   const tables = Object.values(definition.tables) as TableDefinition[];
   const names = Object.entries(definition.tables) as [string, TableDefinition][];
@@ -124,6 +141,6 @@ export function defineProjection<D extends Record<string, unknown>>(definition: 
     apply: (event, map) => {
       definition.apply(event, handlesOf(map));
     },
-    bulkSql: definition.bulkSql,
+    bulk: definition.bulk,
   };
 }

@@ -1,6 +1,7 @@
 import { bookHeight, defineProjection } from '../projection.js';
 import type { AssembledBlock, DepositPolicy, Handles, ProjectedEvent } from '../projection.js';
 import { appendTable, ladderTable } from '../tables/table-definition.js';
+import { accountsBulk } from './accounts-bulk.js';
 import {
   addTo,
   leastHeight,
@@ -86,7 +87,14 @@ const tables = {
 type AccountTables = Handles<typeof tables>;
 
 /** Accounts, what is owed to them at every position and height, and the entries that led there. */
-export const accounts = defineProjection({ name: 'accounts', version: 1, tables, load, apply });
+export const accounts = defineProjection({
+  name: 'accounts',
+  version: 1,
+  tables,
+  load,
+  apply,
+  bulk: accountsBulk(tables.books),
+});
 
 async function load(events: readonly ProjectedEvent[], { chain, books, schedule }: AccountTables): Promise<void> {
   const owners = await loadSchedule(schedule, events);

@@ -93,7 +93,14 @@ type BlockTables = Handles<typeof tables>;
 const TIP = '0';
 
 /** Which blocks were connected when, the tip at every position, and the reorgs. */
-export const blocks = defineProjection({ name: 'blocks', version: 1, tables, load, apply });
+export const blocks = defineProjection({
+  name: 'blocks',
+  version: 1,
+  tables,
+  load,
+  apply,
+  bulk: { applies: 'false', tables: [] },
+});
 
 async function load(events: readonly ProjectedEvent[], { block, tip, reorg }: BlockTables): Promise<void> {
   const hashes = events.flatMap((event) => {

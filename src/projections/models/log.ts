@@ -35,7 +35,19 @@ export const log = defineProjection({
     const { position, type, stream, recordedAt } = event;
     handles.log.append({ position, type, stream, recorded_at: recordedAt });
   },
-  bulkSql: (schema) =>
-    `INSERT INTO ${quoted(schema)}.log SELECT position, type, stream, date_trunc('milliseconds', recorded_at) ` +
-    `FROM outbox WHERE ledger = $1 AND position <= $2 ORDER BY position`,
+  bulk: {
+    applies: 'false',
+    tables: [
+      {
+        table: 'log',
+        fill: async ({ client, ledger, to, schema }) => {
+          await client.query(
+            `INSERT INTO ${quoted(schema)}.log SELECT position, type, stream, date_trunc('milliseconds', recorded_at)
+             FROM outbox WHERE ledger = $1 AND position <= $2 ORDER BY position`,
+            [ledger, to],
+          );
+        },
+      },
+    ],
+  },
 });

@@ -13,6 +13,7 @@ export const transfers = defineProjection({
   tables: transferTables,
   load: loadTransfers,
   apply,
+  bulk: { applies: 'false', tables: [] },
 });
 
 function apply(event: ProjectedEvent, handles: TransferTables): void {

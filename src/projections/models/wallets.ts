@@ -77,7 +77,14 @@ const tables = {
 type WalletTables = Handles<typeof tables>;
 
 /** Wallets, the scripts that are watched for them, and what they hold at every position and height. */
-export const wallets = defineProjection({ name: 'wallets', version: 1, tables, load, apply });
+export const wallets = defineProjection({
+  name: 'wallets',
+  version: 1,
+  tables,
+  load,
+  apply,
+  bulk: { applies: `type <> 'TransferSent'`, tables: [] },
+});
 
 async function load(events: readonly ProjectedEvent[], { script, chain, schedule }: WalletTables): Promise<void> {
   await script.load(

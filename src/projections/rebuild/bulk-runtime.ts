@@ -28,17 +28,25 @@ export interface BulkRuntime {
 /** Rows written between two looks at the writer's queue. */
 const PAGE_ROWS = 5_000;
 
-/** @param window blocks below the tip that a reorg may reach: see `BelowWindowError` */
+/**
+ * @param inSql tables that are filled in SQL: what is applied to them goes nowhere
+ * @param window blocks below the tip that a reorg may reach: see `BelowWindowError`
+ */
 export function createBulkRuntime(
   projection: Projection,
   schema: string,
   writer: BulkWriter,
+  inSql: ReadonlySet<string>,
   window: number,
 ): BulkRuntime {
   const clock: Clock = { position: 0n };
   const handles = new Map<string, AnyHandle>();
   const outs: { table: TableDefinition; writeOpen: () => Iterable<void>; closes: Version<object>[] }[] = [];
   for (const table of projection.tables) {
+    if (inSql.has(table.name)) {
+      handles.set(table.name, createIdleHandle(table, clock));
+      continue;
+    }
     const { handle, writeOpen, closes } = createBulkHandle(table, schema, clock, writer, window);
     handles.set(table.name, handle);
     outs.push({ table, writeOpen, closes });
@@ -58,6 +66,17 @@ export function createBulkRuntime(
         .filter(({ closes }) => closes.length > 0)
         .map(({ table, closes }) => ({ table, changes: { inserts: [], closes } })),
   };
+}
+
+/** Takes what a projection writes to a table that SQL fills. */
+function createIdleHandle(table: TableDefinition, clock: Clock): AnyHandle {
+  const sink: VersionSink<object> = { isDoneWhenClosed: true, opened: () => undefined, closed: () => undefined };
+  if (table.kind === 'ladder') {
+    return new LadderTable(table.name, table.sums.length, clock, sink as VersionSink<Rung>, undefined);
+  }
+  invariant(table.kind === 'append', `table ${table.name} is looked at by its projection: SQL cannot fill it alone`);
+  const handle = new AppendTable(clock, sink as VersionSink<Record<string, unknown>>, appendKey(table), false);
+  return handle as unknown as AnyHandle;
 }
 
 function createBulkHandle(

@@ -94,6 +94,7 @@ async function rebuildLocked(
     ledger,
     targets,
     to: head,
+    inSql: true,
     reorgWindow: options.reorgWindow,
     signal,
     onProgress: (phase, position) => options.onProgress?.({ phase, position, head }),

@@ -1,19 +1,26 @@
 import type pg from 'pg';
+import type { EventType } from '../../domain/events/event-types.js';
+import { eventUpcaster } from '../../domain/events/upcast.js';
+import { invariant } from '../../platform/assert.js';
 import { Assembler } from '../assembler.js';
 import { streamReader } from '../log-reader.js';
-import type { ChainContext, Projection, ProjectedEvent } from '../projection.js';
+import type { BulkTarget, ChainContext, Projection, ProjectedEvent } from '../projection.js';
 import { prepareSession } from '../runner/leadership.js';
 import { createIndexesSql, createTableSql } from '../tables/ddl.js';
 import { quoted } from '../tables/identifiers.js';
 import { BelowWindowError } from '../tables/ladder-table.js';
+import type { TableDefinition } from '../tables/table-definition.js';
 import { writeStatement } from '../tables/write-changes.js';
 import { BulkWriter } from './bulk-writer.js';
 import { createBulkRuntime } from './bulk-runtime.js';
 import type { BulkRuntime } from './bulk-runtime.js';
 import { streamLog } from './log-stream.js';
 
-/** Connections for COPY and for building indexes. Two: more do not help beside the replay itself on few cores. */
+/** Connections for COPY. Two: more do not help beside the replay itself on few cores. */
 const WRITERS = 2;
+
+/** Connections for what is filled in SQL, and all of them for indexes in the end: one projection's tables each. */
+const FILLERS = 2;
 
 /**
  * Heights below the tip whose sums stay in memory. A day of blocks: the deepest reorg of mainnet since 2013 was 24. Deeper ones
@@ -21,7 +28,7 @@ const WRITERS = 2;
  */
 const REORG_WINDOW = 144;
 
-/** Sorting an index of a million rows in memory. */
+/** Sorting a million rows in memory, for an index or a window. */
 const MAINTENANCE_MEMORY = '256MB';
 
 /** Ends of rows per statement, after the load. */
@@ -40,7 +47,12 @@ export interface ReplayOptions {
   reorgWindow?: number | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((phase: ReplayPhase, position: bigint) => void) | undefined;
-  /** Sees every event as it passes, for checks of the log itself. */
+  /**
+   * Fill in SQL what projections say how to (`BulkLoad`). Without it every row comes from `apply`: `verify` does so, and thereby
+   * checks what SQL has filled.
+   */
+  inSql?: boolean | undefined;
+  /** Sees every event that `apply` needs as it passes: without `inSql` all of them, for checks of the log itself. */
   onEvent?: ((event: ProjectedEvent) => void) | undefined;
   /** The replay begins anew: what `onEvent` has gathered is void. */
   onRestart?: (() => void) | undefined;
@@ -70,42 +82,134 @@ export async function replay(options: ReplayOptions): Promise<ChainContext> {
 }
 
 async function replayWithin(options: ReplayOptions, window: number): Promise<ChainContext> {
-  const { pool, targets, to } = options;
+  const { pool, to } = options;
   const clients: pg.PoolClient[] = [];
+  const work: Promise<unknown>[] = [];
   try {
-    while (clients.length < WRITERS + 1) clients.push(await pool.connect());
-    const [source, ...writers] = clients;
-    if (source === undefined) return { tip: null, policy: null };
-    for (const client of writers) await prepareBulkSession(client);
-    for (const { projection, schema } of targets) {
-      for (const table of projection.tables) await source.query(createTableSql(schema, table));
-    }
-    const writer = new BulkWriter(writers);
-    const inSql = targets.filter(({ projection }) => projection.bulkSql !== undefined);
-    const inMemory = targets
-      .filter(({ projection }) => projection.bulkSql === undefined)
-      .map(({ projection, schema }) => createBulkRuntime(projection, schema, writer, window));
-    const context = await replayEvents(options, source, inMemory, writer);
-    for (const runtime of inMemory) {
-      const pages = runtime.openRows()[Symbol.iterator]();
-      while (pages.next().done !== true) await writer.room();
-    }
-    options.onProgress?.('write', to);
-    await writer.finish();
-    for (const { projection, schema } of inSql) {
-      await source.query(projection.bulkSql?.(schema) ?? '', [options.ledger, to]);
-    }
+    while (clients.length < WRITERS + FILLERS + 1) clients.push(await pool.connect());
+    const [source, ...others] = clients;
+    invariant(source !== undefined, 'there is no connection');
+    for (const client of others) await prepareBulkSession(client);
+    const inSql = options.inSql === true && (await isReadableInSql(options, source));
+    const targets = await createTables(options, source, inSql);
+    const fillers = others.slice(WRITERS);
+    const queue = targets.filter(({ fills }) => fills.length > 0);
+    work.push(...fillers.map((client) => drain(queue, (target) => fillInSql(options, client, target))));
+    const replayed = replayInMemory(options, source, others.slice(0, WRITERS), targets, {
+      window,
+      condition: inSql ? neededBy(options.targets) : undefined,
+    });
+    work.push(replayed);
+    await Promise.all(work);
+    const { context, runtimes } = await replayed;
     options.onProgress?.('index', to);
-    await buildIndexes(targets, writers);
-    for (const runtime of inMemory) await applyLateCloses(source, runtime);
-    for (const { projection, schema } of targets) {
-      for (const table of projection.tables) await source.query(`ANALYZE ${quoted(schema)}.${quoted(table.name)}`);
-    }
+    const rest = targets.flatMap(({ schema, inMemory }) => inMemory.map((table) => ({ schema, table })));
+    work.push(...others.map((client) => drain(rest, ({ schema, table }) => finishTable(client, schema, table))));
+    await Promise.all(work);
+    for (const runtime of runtimes) await applyLateCloses(source, runtime);
     return context;
   } finally {
-    // Whatever state the sessions are in (an aborted COPY, their settings) ends with them.
+    // Whatever state the sessions are in (an aborted COPY, their settings) ends with them, and with them what still runs.
     for (const client of clients) client.release(true);
+    await Promise.allSettled(work);
   }
+}
+
+interface Target {
+  projection: Projection;
+  schema: string;
+  /** Filled in SQL, one after the other. */
+  fills: { table: TableDefinition; fill: (target: BulkTarget) => Promise<void> }[];
+  /** Filled by `apply`. */
+  inMemory: TableDefinition[];
+}
+
+/** Makes the tables and says how each is filled. */
+async function createTables(options: ReplayOptions, client: pg.ClientBase, inSql: boolean): Promise<Target[]> {
+  const targets: Target[] = [];
+  for (const { projection, schema } of options.targets) {
+    for (const table of projection.tables) await client.query(createTableSql(schema, table));
+    const bulk = inSql ? (projection.bulk?.tables ?? []) : [];
+    const fills = bulk.map(({ table: name, fill }) => {
+      const table = projection.tables.find((candidate) => candidate.name === name);
+      invariant(table !== undefined, `projection ${projection.name} has no table ${name}`);
+      return { table, fill };
+    });
+    const inMemory = projection.tables.filter((table) => !fills.some((filled) => filled.table === table));
+    targets.push({ projection, schema, fills, inMemory });
+  }
+  return targets;
+}
+
+/**
+ * SQL reads events as they are stored: only where all of them are of the current schema version. Asserts that no position is
+ * missing: a replay of chosen events cannot see that.
+ */
+async function isReadableInSql({ ledger, to }: ReplayOptions, client: pg.ClientBase): Promise<boolean> {
+  const { rows } = await client.query<{ type: string; schema_version: number; n: bigint }>(
+    'SELECT type, schema_version, count(*) AS n FROM outbox WHERE ledger = $1 AND position BETWEEN 1 AND $2 GROUP BY 1, 2',
+    [ledger, to],
+  );
+  const count = rows.reduce((sum, { n }) => sum + n, 0n);
+  invariant(count === to, `ledger ${ledger} has ${count} events up to position ${to}`);
+  return rows.every(({ type, schema_version: version }) => eventUpcaster.currentVersion(type) === version);
+}
+
+/** Takes one item after the other until none is left: several side by side share the work. */
+async function drain<T>(queue: T[], work: (item: T) => Promise<void>): Promise<void> {
+  for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
+}
+
+async function fillInSql({ ledger, to }: ReplayOptions, client: pg.ClientBase, target: Target): Promise<void> {
+  for (const { table, fill } of target.fills) {
+    await fill({ client, ledger, to, schema: target.schema });
+    await finishTable(client, target.schema, table);
+  }
+}
+
+/** Key, indexes and statistics, after the load. */
+async function finishTable(client: pg.ClientBase, schema: string, table: TableDefinition): Promise<void> {
+  for (const sql of createIndexesSql(schema, table)) await client.query(sql);
+  await client.query(`ANALYZE ${quoted(schema)}.${quoted(table.name)}`);
+}
+
+async function replayInMemory(
+  options: ReplayOptions,
+  source: pg.PoolClient,
+  writers: readonly pg.ClientBase[],
+  targets: readonly Target[],
+  { window, condition }: { window: number; condition: string | undefined },
+): Promise<{ context: ChainContext; runtimes: readonly BulkRuntime[] }> {
+  const writer = new BulkWriter(writers);
+  const runtimes = targets
+    .filter(({ inMemory }) => inMemory.length > 0)
+    .map(({ projection, schema, fills }) => {
+      const filled = new Set(fills.map(({ table }) => table.name));
+      return createBulkRuntime(projection, schema, writer, filled, window);
+    });
+  const context = await replayEvents(options, source, runtimes, writer, condition);
+  for (const runtime of runtimes) {
+    const pages = runtime.openRows()[Symbol.iterator]();
+    while (pages.next().done !== true) await writer.room();
+  }
+  options.onProgress?.('write', options.to);
+  await writer.finish();
+  return { context, runtimes };
+}
+
+/** The chain's context comes from these, whatever is rebuilt. */
+const CHAIN_EVENTS: readonly EventType[] = [
+  'ChainOpened',
+  'DepositPolicySet',
+  'TransfersFound',
+  'BlockConnected',
+  'BlockDisconnected',
+];
+
+/** SQL condition for the events that a replay of these needs, beside what is filled in SQL. */
+function neededBy(targets: ReplayOptions['targets']): string {
+  const chain = `type IN (${CHAIN_EVENTS.map((type) => `'${type}'`).join(', ')})`;
+  return [chain, ...targets.map(({ projection: { bulk } }) => `(${bulk?.applies ?? 'true'})`)].join(' OR ');
 }
 
 async function replayEvents(
@@ -113,10 +217,11 @@ async function replayEvents(
   source: pg.PoolClient,
   runtimes: readonly BulkRuntime[],
   writer: BulkWriter,
+  condition: string | undefined,
 ): Promise<ChainContext> {
   const assembler = new Assembler({ tip: null, policy: null }, streamReader(pool, ledger));
   if (to === 0n) return assembler.context;
-  for await (const page of streamLog(source, ledger, 0n, to)) {
+  for await (const page of streamLog(source, ledger, 0n, to, condition)) {
     signal?.throwIfAborted();
     for (const event of page) {
       const assembled = assembler.assemble(event);
@@ -132,21 +237,11 @@ async function replayEvents(
 
 async function prepareBulkSession(client: pg.ClientBase): Promise<void> {
   // A rebuild that a crash interrupts begins anew: nothing of it need be durable before the switch, whose commit flushes all.
-  await client.query(`SET synchronous_commit = off; SET maintenance_work_mem = '${MAINTENANCE_MEMORY}'`);
-}
-
-/** One table after the other per connection, the connections side by side. */
-async function buildIndexes(targets: ReplayOptions['targets'], clients: readonly pg.ClientBase[]): Promise<void> {
-  const work = targets.flatMap(({ projection, schema }) =>
-    projection.tables.map((table) => createIndexesSql(schema, table)),
+  // Where this process is gone, nobody waits for a statement that may run for minutes.
+  await client.query(
+    `SET synchronous_commit = off; SET maintenance_work_mem = '${MAINTENANCE_MEMORY}'; ` +
+      `SET work_mem = '${MAINTENANCE_MEMORY}'; SET client_connection_check_interval = '1s'; SET jit = off`,
   );
-  const next = async (client: pg.ClientBase): Promise<void> => {
-    for (let statements = work.shift(); statements !== undefined; statements = work.shift()) {
-      for (const sql of statements) await client.query(sql);
-    }
-  };
-  const results = await Promise.allSettled(clients.map(next));
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
 async function applyLateCloses(client: pg.ClientBase, runtime: BulkRuntime): Promise<void> {

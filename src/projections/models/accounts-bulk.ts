@@ -1,0 +1,170 @@
+import type { BulkLoad, BulkTarget } from '../projection.js';
+import { HEIGHT_BEFORE_CHAIN } from '../projection.js';
+import { BulkWriter } from '../rebuild/bulk-writer.js';
+import { createCopyEncoder } from '../rebuild/copy-encoder.js';
+import { quoted } from '../tables/identifiers.js';
+import { LadderTable } from '../tables/ladder-table.js';
+import type { Rung } from '../tables/ladder-table.js';
+import type { LadderDefinition } from '../tables/table-definition.js';
+import type { Clock, Version } from '../tables/version.js';
+
+/** Entries of one account in memory at a time, where its sums are told here. */
+const PAGE_ENTRIES = 10_000;
+
+/** `to_position` of the present. */
+const INFINITY = '9223372036854775807';
+
+/**
+ * Entries and sums of the books as windows over the log: they are two thirds of all rows of a ledger that mostly moves money between
+ * accounts. 100,000 events: 1.1 s of one core in PostgreSQL instead of 2.5 s here and 1 s there.
+ */
+export function accountsBulk(books: LadderDefinition): BulkLoad {
+  return {
+    applies: `type <> 'TransferSent'`,
+    tables: [
+      { table: 'account_entry', fill: fillEntries },
+      { table: books.name, fill: (target) => fillBooks(target, books) },
+    ],
+  };
+}
+
+/**
+ * The changes of the tip, each with the tip's height after it and the position of the next one; first the time before the chain.
+ * `$1` ledger, `$2` last position.
+ */
+const CHAIN = `chain AS MATERIALIZED (
+  SELECT *, lead(position, 1, $2::bigint + 1) OVER (ORDER BY position) AS next_position
+  FROM (
+    SELECT 0::bigint AS position, NULL AS stream, NULL::bigint AS revision, NULL AS type, NULL::timestamptz AS recorded_at,
+           ${HEIGHT_BEFORE_CHAIN} AS tip_height, NULL::int AS block_height, NULL AS hash, NULL::int AS parts,
+           NULL::bigint AS connected_revision
+    UNION ALL
+    SELECT position, stream, revision, type, recorded_at,
+           (data->>'height')::int - (type = 'BlockDisconnected')::int, (data->>'height')::int, data->>'hash',
+           (data->>'parts')::int, (data->>'connectedRevision')::bigint
+    FROM outbox
+    WHERE ledger = $1 AND position <= $2 AND type IN ('ChainOpened', 'BlockConnected', 'BlockDisconnected')) c)`;
+
+/** Transfers while one tip of `chain c` stood. OFFSET keeps it a look-up of the range of positions in the outbox. */
+const TRANSFERS = `LATERAL (
+  SELECT position, recorded_at, data->>'transferId' AS id, data->>'fromAccountId' AS sender,
+         data->>'toAccountId' AS receiver, (data->>'amountSats')::bigint AS amount
+  FROM outbox
+  WHERE ledger = $1 AND position > c.position AND position < c.next_position AND type = 'TransferSent'
+  OFFSET 0) t`;
+
+/**
+ * What is owed after an entry is the sum of the account's entries up to it. A deposit is found in the parts of its block, in
+ * order; a disconnect ends its entry and adds the opposite one.
+ */
+async function fillEntries({ client, ledger, to, schema }: BulkTarget): Promise<void> {
+  await client.query(
+    `WITH ${CHAIN},
+     deposit AS MATERIALIZED (
+       SELECT r.item->>'accountId' AS account_id, c.position, c.block_height, c.hash, c.recorded_at,
+              (row_number() OVER (PARTITION BY c.position, r.item->>'accountId' ORDER BY p.revision, r.place) - 1)::int AS n,
+              (r.item->>'amountSats')::bigint AS amount,
+              concat(r.item->>'txid', ':', r.item->>'vout') AS reference,
+              d.position AS undone_position, d.recorded_at AS undone_at
+       FROM chain c
+       CROSS JOIN LATERAL (
+         SELECT revision, data FROM outbox
+         WHERE ledger = $1 AND stream = c.stream AND revision >= c.revision - c.parts AND revision <= c.revision
+         OFFSET 0) p
+       CROSS JOIN LATERAL jsonb_array_elements(p.data->'found'->'received') WITH ORDINALITY AS r(item, place)
+       LEFT JOIN chain d ON d.type = 'BlockDisconnected' AND d.stream = c.stream AND d.connected_revision = c.revision
+       WHERE c.type = 'BlockConnected' AND r.item->>'accountId' IS NOT NULL),
+     entry AS (
+       SELECT m.account_id, t.position, m.n, m.type, m.amount, t.id AS reference, NULL::int AS block_height,
+              NULL AS block_hash, c.tip_height AS height, t.recorded_at, ${INFINITY} AS to_position
+       FROM chain c
+       CROSS JOIN ${TRANSFERS}
+       CROSS JOIN LATERAL (VALUES
+         (t.sender, 0, 'transfer-sent', -t.amount),
+         (t.receiver, (t.sender = t.receiver)::int, 'transfer-received', t.amount)) AS m(account_id, n, type, amount)
+       UNION ALL
+       SELECT account_id, position, n, 'deposit', amount, reference, block_height, hash, block_height, recorded_at,
+              coalesce(undone_position, ${INFINITY})
+       FROM deposit
+       UNION ALL
+       SELECT account_id, undone_position, n, 'deposit-reversed', -amount, reference, block_height, hash, block_height,
+              undone_at, ${INFINITY}
+       FROM deposit WHERE undone_position IS NOT NULL)
+     INSERT INTO ${quoted(schema)}.account_entry (account_id, position, n, type, amount_sats, balance_sats, reference,
+       block_height, block_hash, height, recorded_at, from_position, to_position)
+     SELECT account_id, position, n, type, amount, sum(amount) OVER (PARTITION BY account_id ORDER BY position, n),
+            reference, block_height, block_hash, height, recorded_at, position, to_position
+     FROM entry`,
+    [ledger, to],
+  );
+}
+
+/**
+ * While the tip only rises, a sum ends where the account moves again at the same height. Accounts that moved while the tip was
+ * lower than it had been, few and after a reorg only, have rungs above the one that changes: those are told by the ladder itself.
+ */
+async function fillBooks(target: BulkTarget, table: LadderDefinition): Promise<void> {
+  const { client, ledger, to, schema } = target;
+  const { rows } = await client.query<{ account_id: string }>(
+    `WITH ${CHAIN}, lowered AS (
+       SELECT * FROM (SELECT *, max(tip_height) OVER (ORDER BY position) AS highest FROM chain) c
+       WHERE tip_height < highest)
+     SELECT DISTINCT m.account_id FROM lowered c CROSS JOIN ${TRANSFERS}
+     CROSS JOIN LATERAL (VALUES (t.sender), (t.receiver)) AS m(account_id)`,
+    [ledger, to],
+  );
+  const lowered = rows.map(({ account_id: account }) => account);
+  await client.query(
+    `INSERT INTO ${quoted(schema)}.account_books
+       (account_id, height, received_sats, sent_sats, from_position, to_position)
+     SELECT account_id, height, received, sent, position,
+            CASE WHEN next_height = height THEN next_position ELSE ${INFINITY} END
+     FROM (
+       SELECT account_id, position, height,
+              sum(greatest(amount_sats, 0)) OVER w AS received, sum(greatest(-amount_sats, 0)) OVER w AS sent,
+              lead(position) OVER w AS next_position, lead(height) OVER w AS next_height
+       FROM ${quoted(schema)}.account_entry
+       WHERE type IN ('transfer-sent', 'transfer-received') AND amount_sats <> 0 AND account_id <> ALL ($1::text[])
+       WINDOW w AS (PARTITION BY account_id ORDER BY position, n)) moved
+     WHERE next_position IS DISTINCT FROM position`,
+    [lowered],
+  );
+  if (lowered.length > 0) await climbLadders(target, table, lowered);
+}
+
+async function climbLadders(
+  { client, schema }: BulkTarget,
+  table: LadderDefinition,
+  accounts: readonly string[],
+): Promise<void> {
+  const writer = new BulkWriter([client]);
+  const out = writer.table(schema, table);
+  const encode = createCopyEncoder(table);
+  const write = (rung: Version<Rung>): void => {
+    if (rung.from < rung.to) out.write(encode(rung));
+  };
+  const sink = { isDoneWhenClosed: true, opened: () => undefined, closed: write };
+  for (const account of accounts) {
+    const clock: Clock = { position: 0n };
+    const ladder = new LadderTable(table.name, table.sums.length, clock, sink, undefined);
+    let n = 0;
+    for (;;) {
+      const { rows } = await client.query<{ position: bigint; n: number; height: number; amount_sats: bigint }>(
+        `SELECT position, n, height, amount_sats FROM ${quoted(schema)}.account_entry
+         WHERE account_id = $1 AND (position, n) > ($2, $3) AND type IN ('transfer-sent', 'transfer-received')
+         ORDER BY position, n LIMIT ${PAGE_ENTRIES}`,
+        [account, clock.position, n],
+      );
+      for (const { position, height, amount_sats: amount } of rows) {
+        clock.position = position;
+        ladder.add(account, height, amount > 0n ? [amount, 0n] : [0n, -amount]);
+      }
+      const last = rows.at(-1);
+      if (last === undefined) break;
+      n = last.n;
+    }
+    for (const rung of ladder.openVersions()) write(rung);
+    await writer.room();
+  }
+  await writer.finish();
+}
