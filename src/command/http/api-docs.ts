@@ -10,6 +10,7 @@ const OF_EVERY_REQUEST: readonly ProblemCode[] = [
   'json-malformed',
   'validation-failed',
   'unauthorized',
+  'origin-not-allowed',
   'body-too-large',
   'unsupported-media-type',
   'headers-too-large',

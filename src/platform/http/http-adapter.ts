@@ -13,6 +13,7 @@ import { answerOddRequests } from './odd-requests.js';
 import { problemOf } from './problem-of.js';
 import { parseJsonBytes } from './parse-json-bytes.js';
 import { ProblemError, problemHeaders, renderProblem } from './problem.js';
+import { refuseForeign } from './refuse-foreign.js';
 import { pathOf, setRequestContext } from './request-context.js';
 import { readTraceContext } from './trace-context.js';
 
@@ -135,6 +136,7 @@ function openEveryRequest(
   fastify: FastifyInstance,
   { routes, randomHex, authenticate, publicPaths }: OpeningOptions,
 ): void {
+  const isOpen = authenticate(undefined) !== undefined;
   fastify.addHook('onRequest', (request, reply, done) => {
     const settings = (request.routeOptions.config ?? {}) as RouteSettings;
     const trace = readTraceContext(request.headers.traceparent, randomHex);
@@ -149,6 +151,11 @@ function openEveryRequest(
         reply,
         new ProblemError('unauthorized', 'Send an API key: Authorization: Bearer <key>.'),
       );
+      return;
+    }
+    const foreign = isOpen ? refuseForeign(request.headers) : undefined;
+    if (foreign !== undefined) {
+      void sendProblem(request, reply, foreign);
       return;
     }
     // Before its body is read: what is wrong with that does not matter where nobody takes it.

@@ -10,6 +10,7 @@ export const PROBLEM_CODES = {
   'idempotency-key-missing': { status: 400, title: 'An Idempotency-Key header is needed' },
   'idempotency-key-invalid': { status: 400, title: 'The Idempotency-Key header is not valid' },
   unauthorized: { status: 401, title: 'An API key is needed' },
+  'origin-not-allowed': { status: 403, title: 'Requests from there are not allowed' },
   'not-found': { status: 404, title: 'There is nothing at this address' },
   'method-not-allowed': { status: 405, title: 'This method is not allowed here' },
   'not-acceptable': { status: 406, title: 'No representation is acceptable' },

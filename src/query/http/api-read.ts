@@ -16,6 +16,7 @@ const OF_EVERY_READ: readonly ProblemCode[] = [
   'request-malformed',
   'validation-failed',
   'unauthorized',
+  'origin-not-allowed',
   'headers-too-large',
   'internal-error',
   'ledger-behind',

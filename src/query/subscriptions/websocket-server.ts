@@ -8,6 +8,7 @@ import { GRAPHQL_TRANSPORT_WS_PROTOCOL } from 'graphql-ws';
 import { WebSocketServer } from 'ws';
 import type { RawData, WebSocket } from 'ws';
 import { serveWithoutUpgrade } from '../../platform/http/odd-requests.js';
+import { refuseForeign } from '../../platform/http/refuse-foreign.js';
 import type { Logger } from '../../platform/logger.js';
 import { MAX_CONNECTIONS, MAX_MESSAGE_BYTES, PING_INTERVAL_MS, STUCK_CLIENT_MS } from '../limits.js';
 import type { ConnectionExtra } from './subscription-protocol.js';
@@ -83,7 +84,8 @@ function refusal(request: IncomingMessage, options: WebSocketOptions, isFull: bo
     .split(',')
     .map((each) => each.trim());
   if (!protocols.includes(GRAPHQL_TRANSPORT_WS_PROTOCOL)) return 400;
-  if (options.isOpen && origin !== undefined && hostOf(origin) !== host) return 403;
+  if (options.isOpen && (refuseForeign({ origin, host }) || (origin !== undefined && hostOf(origin) !== host)))
+    return 403;
   return undefined;
 }
 
