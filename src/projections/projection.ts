@@ -98,7 +98,7 @@ export interface Projection {
  */
 export interface BulkLoad {
   /** In the order in which they are filled; each has its key and indexes before the next begins. */
-  readonly tables: readonly { readonly table: string; fill(target: BulkTarget): Promise<void> }[];
+  readonly tables: readonly { readonly table: string; readonly fill: (target: BulkTarget) => Promise<void> }[];
   /** SQL condition on rows of the outbox: events that change the projection's other tables. Chain events come in any case. */
   readonly applies: string;
 }

@@ -29,11 +29,12 @@ export function accountsBulk(books: LadderDefinition): BulkLoad {
 }
 
 /**
- * The changes of the tip, each with the tip's height after it and the position of the next one; first the time before the chain.
- * `$1` ledger, `$2` last position.
+ * The changes of the tip, each with the tip's height after it and the position of the next one, a connect with the disconnect that
+ * undoes it; first the time before the chain. `$1` ledger, `$2` last position.
  */
 const CHAIN = `chain AS MATERIALIZED (
-  SELECT *, lead(position, 1, $2::bigint + 1) OVER (ORDER BY position) AS next_position
+  SELECT *, lead(position, 1, $2::bigint + 1) OVER (ORDER BY position) AS next_position,
+         lead(position) OVER same_block AS undone_position, lead(recorded_at) OVER same_block AS undone_at
   FROM (
     SELECT 0::bigint AS position, NULL AS stream, NULL::bigint AS revision, NULL AS type, NULL::timestamptz AS recorded_at,
            ${HEIGHT_BEFORE_CHAIN} AS tip_height, NULL::int AS block_height, NULL AS hash, NULL::int AS parts,
@@ -43,7 +44,8 @@ const CHAIN = `chain AS MATERIALIZED (
            (data->>'height')::int - (type = 'BlockDisconnected')::int, (data->>'height')::int, data->>'hash',
            (data->>'parts')::int, (data->>'connectedRevision')::bigint
     FROM outbox
-    WHERE ledger = $1 AND position <= $2 AND type IN ('ChainOpened', 'BlockConnected', 'BlockDisconnected')) c)`;
+    WHERE ledger = $1 AND position <= $2 AND type IN ('ChainOpened', 'BlockConnected', 'BlockDisconnected')) c
+  WINDOW same_block AS (PARTITION BY stream, coalesce(connected_revision, revision) ORDER BY position))`;
 
 /** Transfers while one tip of `chain c` stood. OFFSET keeps it a look-up of the range of positions in the outbox. */
 const TRANSFERS = `LATERAL (
@@ -65,14 +67,13 @@ async function fillEntries({ client, ledger, to, schema }: BulkTarget): Promise<
               (row_number() OVER (PARTITION BY c.position, r.item->>'accountId' ORDER BY p.revision, r.place) - 1)::int AS n,
               (r.item->>'amountSats')::bigint AS amount,
               concat(r.item->>'txid', ':', r.item->>'vout') AS reference,
-              d.position AS undone_position, d.recorded_at AS undone_at
+              c.undone_position, c.undone_at
        FROM chain c
        CROSS JOIN LATERAL (
          SELECT revision, data FROM outbox
          WHERE ledger = $1 AND stream = c.stream AND revision >= c.revision - c.parts AND revision <= c.revision
          OFFSET 0) p
        CROSS JOIN LATERAL jsonb_array_elements(p.data->'found'->'received') WITH ORDINALITY AS r(item, place)
-       LEFT JOIN chain d ON d.type = 'BlockDisconnected' AND d.stream = c.stream AND d.connected_revision = c.revision
        WHERE c.type = 'BlockConnected' AND r.item->>'accountId' IS NOT NULL),
      entry AS (
        SELECT m.account_id, t.position, m.n, m.type, m.amount, t.id AS reference, NULL::int AS block_height,

@@ -72,10 +72,10 @@ export function createBulkRuntime(
 function createIdleHandle(table: TableDefinition, clock: Clock): AnyHandle {
   const sink: VersionSink<object> = { isDoneWhenClosed: true, opened: () => undefined, closed: () => undefined };
   if (table.kind === 'ladder') {
-    return new LadderTable(table.name, table.sums.length, clock, sink as VersionSink<Rung>, undefined);
+    return new LadderTable(table.name, table.sums.length, clock, sink, undefined);
   }
   invariant(table.kind === 'append', `table ${table.name} is looked at by its projection: SQL cannot fill it alone`);
-  const handle = new AppendTable(clock, sink as VersionSink<Record<string, unknown>>, appendKey(table), false);
+  const handle = new AppendTable(clock, sink, appendKey(table), false);
   return handle as unknown as AnyHandle;
 }
 

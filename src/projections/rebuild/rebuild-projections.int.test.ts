@@ -77,6 +77,38 @@ test('one read model of several can be rebuilt, also of a ledger that has no eve
   expect(await dumpTables(pool, readSchema('neighbour'))).toEqual(neighbour);
 });
 
+test('transfers while the tip is lower than it was, also to oneself, are summed the same in a rebuild', async () => {
+  const { pool, ownerPool } = database;
+  await tellLog(ownerPool, 'lowered', [
+    accountOpened('alice'),
+    accountOpened('bob'),
+    accountOpened('carol'),
+    transferSent('before-chain', 'alice', 'bob', 1),
+    ...chainOpened(1),
+    blockConnected(1, '1', '0', deposit('d1', 'alice', 1_000)),
+    transferSent('t1', 'alice', 'bob', 10),
+    blockConnected(2, '2', '1', deposit('d2', 'bob', 2_000)),
+    transferSent('t2', 'alice', 'bob', 20),
+    transferSent('to-oneself', 'alice', 'alice', 5),
+    transferSent('high', 'carol', 'bob', 40),
+    blockDisconnected(2, '2', '1', 3),
+    transferSent('lower', 'bob', 'alice', 7),
+    transferSent('lower-to-oneself', 'bob', 'bob', 3),
+    blockDisconnected(1, '1', '0', 2),
+    transferSent('lowest', 'alice', 'bob', 9),
+    blockConnected(1, '1b', '0', deposit('d1', 'alice', 1_000)),
+    transferSent('again', 'alice', 'bob', 11),
+    blockConnected(2, '2b', '1b'),
+    transferSent('end', 'bob', 'alice', 13),
+  ]);
+  await projectToHead(pool, 'lowered');
+  const live = await dumpTables(pool, readSchema('lowered'));
+  const ofAlice = live['account_books']?.filter((row) => row['account_id'] === 'alice');
+  expect(ofAlice?.map((row) => row['height'])).toEqual(expect.arrayContaining([-1, 0, 1, 2]));
+  await rebuildProjections({ pool, ledger: 'lowered', projections: ALL_PROJECTIONS });
+  expect(await dumpTables(pool, readSchema('lowered'))).toEqual(live);
+});
+
 test('what commands and the follower read: credits, owners, unspent coins and orphans, after a reorg', async () => {
   const { pool, ownerPool } = database;
   const head = await tellLog(ownerPool, 'reads', [

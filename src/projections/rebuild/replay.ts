@@ -92,19 +92,24 @@ async function replayWithin(options: ReplayOptions, window: number): Promise<Cha
     for (const client of others) await prepareBulkSession(client);
     const inSql = options.inSql === true && (await isReadableInSql(options, source));
     const targets = await createTables(options, source, inSql);
+    const writers = others.slice(0, WRITERS);
     const fillers = others.slice(WRITERS);
     const queue = targets.filter(({ fills }) => fills.length > 0);
-    work.push(...fillers.map((client) => drain(queue, (target) => fillInSql(options, client, target))));
-    const replayed = replayInMemory(options, source, others.slice(0, WRITERS), targets, {
+    const filled = fillers.map((client) => drain(queue, (target) => fillInSql(options, client, target)));
+    const replayed = replayInMemory(options, source, writers, targets, {
       window,
       condition: inSql ? neededBy(options.targets) : undefined,
     });
-    work.push(replayed);
-    await Promise.all(work);
-    const { context, runtimes } = await replayed;
+    work.push(...filled, replayed);
+    const { context, runtimes } = await firstFailureOf(replayed, filled);
     options.onProgress?.('index', to);
     const rest = targets.flatMap(({ schema, inMemory }) => inMemory.map((table) => ({ schema, table })));
-    work.push(...others.map((client) => drain(rest, ({ schema, table }) => finishTable(client, schema, table))));
+    const finish = (client: pg.ClientBase): Promise<void> =>
+      drain(rest, ({ schema, table }) => finishTable(client, schema, table));
+    work.push(
+      ...writers.map(finish),
+      Promise.all(filled).then(() => Promise.all(fillers.map(finish))),
+    );
     await Promise.all(work);
     for (const runtime of runtimes) await applyLateCloses(source, runtime);
     return context;
@@ -153,6 +158,14 @@ async function isReadableInSql({ ledger, to }: ReplayOptions, client: pg.ClientB
   const count = rows.reduce((sum, { n }) => sum + n, 0n);
   invariant(count === to, `ledger ${ledger} has ${count} events up to position ${to}`);
   return rows.every(({ type, schema_version: version }) => eventUpcaster.currentVersion(type) === version);
+}
+
+/** What `main` gives; or throws as soon as any of them does. */
+function firstFailureOf<T>(main: Promise<T>, others: readonly Promise<void>[]): Promise<T> {
+  return new Promise((resolve, reject) => {
+    main.then(resolve, reject);
+    for (const other of others) other.catch(reject);
+  });
 }
 
 /** Takes one item after the other until none is left: several side by side share the work. */
