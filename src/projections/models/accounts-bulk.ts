@@ -16,7 +16,8 @@ const INFINITY = '9223372036854775807';
 
 /**
  * Entries and sums of the books as windows over the log: they are two thirds of all rows of a ledger that mostly moves money between
- * accounts. 100,000 events: 1.1 s of one core in PostgreSQL instead of 2.5 s here and 1 s there.
+ * accounts. Measured over 100,000 events, all read models: 1.1 s of processor time here instead of 4.4 s, and 3.6 s in PostgreSQL
+ * instead of 3.4 s.
  */
 export function accountsBulk(books: LadderDefinition): BulkLoad {
   return {
