@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { importBlocks, type ImportSummary } from '../../src/bitcoin/import/import-blocks.js';
-import { readBalances } from '../../src/projections/read/read-balances.js';
+import { readBalances } from '../support/read-balances.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { createFollowLedger, type FollowLedger } from '../support/follow-ledger.js';
 import { projectToHead } from '../support/live-read-models.js';

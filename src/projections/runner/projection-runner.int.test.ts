@@ -15,7 +15,7 @@ import { ALL_PROJECTIONS } from '../all-projections.js';
 import { readCheckpoints } from '../checkpoint.js';
 import { defineProjection } from '../projection.js';
 import type { Projection } from '../projection.js';
-import { readBalances } from '../read/read-balances.js';
+import { readBalances } from '../../../test/support/read-balances.js';
 import { rebuildProjections, RebuildRunningError } from '../rebuild/rebuild-projections.js';
 import { readSchema } from '../tables/identifiers.js';
 import { appendTable } from '../tables/table-definition.js';

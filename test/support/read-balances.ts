@@ -1,5 +1,5 @@
-import type { Queryable } from '../log-reader.js';
-import { quoted, readSchema } from '../tables/identifiers.js';
+import type { Queryable } from '../../src/projections/log-reader.js';
+import { quoted, readSchema } from '../../src/projections/tables/identifiers.js';
 import { heightLimit } from './read-at.js';
 import type { ReadAt } from './read-at.js';
 
