@@ -39,6 +39,9 @@ export class ProgressTracker implements Progress {
   readonly #waiters = new Set<Waiter>();
   readonly #listeners = new Set<(position: bigint) => void>();
   #told = false;
+  /** Counts questions and news; `#newest` is the latest that counted. */
+  #clock = 0;
+  #newest = 0;
   #announcing = false;
   #poll: NodeJS.Timeout | undefined;
   #closed = false;
@@ -53,6 +56,7 @@ export class ProgressTracker implements Progress {
   /** From the runner in this process: it alone moves checkpoints while it leads. */
   tell(names: readonly string[], position: bigint): void {
     this.#told = true;
+    this.#newest = ++this.#clock;
     for (const name of names) this.#positions.set(name, position);
     this.#moved();
   }
@@ -64,7 +68,10 @@ export class ProgressTracker implements Progress {
   }
 
   /** What the database says. Tables that are being rebuilt, or of another version of the code, count as not there. */
-  take(checkpoints: ReadonlyMap<string, Checkpoint>): void {
+  take(checkpoints: ReadonlyMap<string, Checkpoint>, asked = ++this.#clock): void {
+    // What was told or read since this was asked is newer: an answer that was long under way must not set anything back.
+    if (asked < this.#newest) return;
+    this.#newest = asked;
     for (const name of this.#names) {
       const checkpoint = checkpoints.get(name);
       const isUsable = checkpoint?.state !== 'rebuilding' && checkpoint?.version === this.#versions.get(name);
@@ -84,7 +91,8 @@ export class ProgressTracker implements Progress {
   }
 
   async refresh(): Promise<void> {
-    this.take(await readCheckpoints(this.#database, this.#ledger));
+    const asked = ++this.#clock;
+    this.take(await readCheckpoints(this.#database, this.#ledger), asked);
   }
 
   async waitFor(position: bigint, names: readonly string[] | undefined, timeoutMs: number): Promise<bigint> {

@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createTestDatabase } from '../../test/support/database.js';
+import type { TestDatabase } from '../../test/support/database.js';
+import { ALL_PROJECTIONS } from './all-projections.js';
+import { insertCheckpoint } from './checkpoint.js';
+import type { Queryable } from './log-reader.js';
+import { ProgressTracker } from './progress.js';
+
+let database: TestDatabase;
+const names = ALL_PROJECTIONS.map(({ name }) => name);
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  const client = await database.pool.connect();
+  for (const projection of ALL_PROJECTIONS) await insertCheckpoint(client, 'main', projection);
+  client.release();
+});
+afterAll(async () => {
+  await database.drop();
+});
+
+/** A database whose answers are as real as they are late: each waits to be let go. */
+function lateDatabase(): { database: Queryable; letGo: (() => void)[] } {
+  const letGo: (() => void)[] = [];
+  const query = async (...args: Parameters<typeof database.pool.query>): Promise<unknown> => {
+    const result = await (database.pool.query(...args) as unknown as Promise<unknown>);
+    await new Promise<void>((resolve) => letGo.push(resolve));
+    return result;
+  };
+  return { database: { query: query as unknown as Queryable['query'] }, letGo };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  await expect.poll(condition, { timeout: 10_000 }).toBe(true);
+}
+
+test('an answer of the database that was under way when the runner told more sets nothing back', async () => {
+  const late = lateDatabase();
+  const progress = new ProgressTracker(late.database, 'main', ALL_PROJECTIONS);
+  const heard: bigint[] = [];
+  progress.onAdvanced((position) => heard.push(position));
+  const refreshed = progress.refresh();
+  await until(() => late.letGo.length > 0);
+  progress.tell(names, 5n);
+  for (const go of late.letGo) go();
+  await refreshed;
+  expect(progress.reached()).toBe(5n);
+  await until(() => heard.length > 0);
+  expect(heard.at(-1)).toBe(5n);
+  progress.close();
+});
+
+test('of two answers the one to the later question counts, whichever comes last', async () => {
+  const late = lateDatabase();
+  const progress = new ProgressTracker(late.database, 'main', ALL_PROJECTIONS);
+  const first = progress.refresh();
+  await until(() => late.letGo.length === 1);
+  await database.ownerPool.query(`UPDATE projection_checkpoint SET position = 7 WHERE ledger = 'main'`);
+  const second = progress.refresh();
+  await until(() => late.letGo.length === 2);
+  late.letGo[1]?.();
+  await second;
+  expect(progress.reached()).toBe(7n);
+  late.letGo[0]?.();
+  await first;
+  expect(progress.reached()).toBe(7n);
+  progress.close();
+});
