@@ -7,8 +7,11 @@ import { LedgerStartError, runTallystick, startLedgerProcess, type LedgerProcess
 
 let dataDir: string;
 let ledger: LedgerProcess | undefined;
+/** Of the last command: reads wait for it. */
+let position = '0';
 
 beforeEach(() => {
+  position = '0';
   dataDir = mkdtempSync(join(tmpdir(), 'tallystick-restart-'));
   chmodSync(dataDir, 0o755);
 });
@@ -37,12 +40,13 @@ function postgresPid(): number {
 async function openAccount(running: LedgerProcess, accountId: string): Promise<void> {
   const answer = await createLedgerClient(running.url).post('/v1/accounts', { accountId }, `open-${accountId}`);
   expect(answer).toMatchObject({ status: 201, body: { accountId } });
+  position = String(answer.body['position']);
 }
 
 async function accountIds(running: LedgerProcess): Promise<string[]> {
   const ids: string[] = [];
   for (const id of ['alice', 'bob', 'carol']) {
-    const answer = await createLedgerClient(running.url).get(`/v1/accounts/${id}`);
+    const answer = await createLedgerClient(running.url).get(`/v1/accounts/${id}`, { 'ledger-min-position': position });
     if (answer.status === 200) ids.push(id);
   }
   return ids;
