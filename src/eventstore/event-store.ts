@@ -12,6 +12,8 @@ export interface EventMetadata {
   traceparent?: string;
   actor?: string;
   idempotencyKey?: string;
+  /** Of `BlockConnected`: position up to which the log was known when the block was scanned; a decimal string. */
+  watchedUpTo?: string;
 }
 
 /** An event to be appended. `data` is validated against its schema by who makes it. */

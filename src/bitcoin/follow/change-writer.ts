@@ -1,15 +1,14 @@
 import type { BlockConnected } from '../../domain/events/chain-events.js';
 import { deterministicUuid } from '../../domain/event-id.js';
 import { EVENT_TYPES, type DomainEvent } from '../../domain/events/event-types.js';
-import type { EventStore, NewEvent } from '../../eventstore/event-store.js';
+import type { EventMetadata, EventStore, NewEvent } from '../../eventstore/event-store.js';
 import { invariant } from '../../platform/assert.js';
 import { RetryableError } from '../../platform/errors.js';
 import { SourceError } from '../block-source.js';
-import { createOutpointSet } from '../scan/outpoint-set.js';
-import { scanBlock } from '../scan/scan-block.js';
 import type { BlockInvalid } from '../scan-types.js';
 import { blockEvents, PART_BYTES } from './block-events.js';
 import { findTransfers } from './find-transfers.js';
+import { isIncomplete } from './is-incomplete.js';
 import { chainStream, type LedgerView } from './ledger-view.js';
 
 export interface WriteLimits {
@@ -54,6 +53,13 @@ export interface ChangeWriter {
   connect(hash: string, raw: Uint8Array): Promise<BlockInvalid | undefined>;
   /** @throws AnotherWriterError; RetryableError where the outcome is not known: everything pending has been taken back */
   flush(): Promise<void>;
+  /**
+   * Looks again into the blocks of which the view doubts that they were scanned for all that was watched, oldest first. The first
+   * that lacks something is disconnected, with what is above it: it looks like a reorg, and is to be connected anew.
+   *
+   * @throws AnotherWriterError after such a disconnect, or where `rawOf` has no bytes; and what `rawOf` throws
+   */
+  settleDoubts(rawOf: (hash: string) => Promise<Uint8Array | undefined>): Promise<void>;
   /** Takes back what is not appended yet. */
   discard(): void;
 }
@@ -72,18 +78,19 @@ export function createChangeWriter(options: {
   let bytes = 0;
   let wayBack: (() => void)[] = [];
   let change = emptyChange();
-  let blocks: ScannedRaw[] = [];
+  /** Raw blocks of the append that is being made, by hash. */
+  let blocks = new Map<string, Uint8Array>();
 
   const reset = (): void => {
     events = [];
     bytes = 0;
     wayBack = [];
     change = emptyChange();
-    blocks = [];
+    blocks = new Map();
   };
   const nextRevision = (): number => (view.revision === 'no-stream' ? 0 : Number(view.revision) + 1) + events.length;
   /** Flushes first where the event does not fit any more. Returns the revision that the event will have. */
-  const add = async (event: DomainEvent, key: string): Promise<number> => {
+  const add = async (event: DomainEvent, key: string, metadata?: EventMetadata): Promise<number> => {
     const size = JSON.stringify(event.data).length;
     if (events.length > 0 && (events.length >= limits.maxEvents || bytes + size > limits.maxBytes)) await flush();
     const revision = nextRevision();
@@ -92,7 +99,13 @@ export function createChangeWriter(options: {
     // With the revision, the id names this event at this place: appended again after a lost answer it is the same event,
     // and the same block connected again after a reorg is another one.
     const id = deterministicUuid(ledger, stream, revision, event.type, key);
-    events.push({ id, type: event.type, schemaVersion, data: event.data, metadata: { actor: 'follower' } });
+    events.push({
+      id,
+      type: event.type,
+      schemaVersion,
+      data: event.data,
+      metadata: { actor: 'follower', ...metadata },
+    });
     bytes += size;
     return revision;
   };
@@ -106,7 +119,6 @@ export function createChangeWriter(options: {
     if (events.length === 0) return;
     const count = BigInt(events.length);
     const written = blocks;
-    const scriptsBefore = view.watch.owners.scripts.size;
     let result;
     try {
       result = await store.append({ stream, expectedRevision: view.revision, events });
@@ -133,29 +145,26 @@ export function createChangeWriter(options: {
       view.position = position;
       view.revision = revision;
       view.tipTime = committed.connected.at(-1)?.time ?? view.tipTime;
+      for (const hash of committed.disconnected) view.settle(hash);
     }
     onCommitted(committed);
     if (view.revision !== revision) throw new AnotherWriterError('another follower has written to the chain');
-    await connectAgainWhatWasMissed(written, scriptsBefore);
+    await settleDoubts((hash) => Promise.resolve(written.get(hash)));
   };
 
-  /**
-   * A script may have come to be watched after its block was scanned and before the block was written: by its position it
-   * is watched in that block. Then the block is disconnected, to be connected again with what it holds for that script too.
-   */
-  const connectAgainWhatWasMissed = async (written: readonly ScannedRaw[], scriptsBefore: number): Promise<void> => {
-    const { chain, watch, network } = view;
-    await watch.horizons.settle();
-    const { scripts } = watch.owners;
-    if (scripts.size === scriptsBefore || !chain) return;
-    const missed = written.find(({ raw, outputs }) => {
-      const scanned = scanBlock(raw, { network, scripts, outpoints: createOutpointSet() });
-      return scanned.kind === 'scanned' && scanned.outputs.length > outputs;
-    });
-    if (!missed) return;
-    while (chain.heightOf(missed.hash) !== undefined) await disconnectTip();
-    await flush();
-    throw new AnotherWriterError('a script came to be watched while its block was written');
+  const settleDoubts: ChangeWriter['settleDoubts'] = async (rawOf) => {
+    for (;;) {
+      const [block] = view.doubtful;
+      if (!block) return;
+      const raw = await rawOf(block.hash);
+      if (!raw) throw new AnotherWriterError('a block of another append is to be looked into first');
+      if (await isIncomplete(raw, await view.readFound(block.revision), view)) {
+        while (view.chain?.heightOf(block.hash) !== undefined) await disconnectTip();
+        await flush();
+        throw new AnotherWriterError('a script came to be watched while its block was written');
+      }
+      view.settle(block.hash);
+    }
   };
 
   const disconnectTip = async (): Promise<void> => {
@@ -181,11 +190,13 @@ export function createChangeWriter(options: {
       return events.length > 0;
     },
     flush,
+    settleDoubts,
     discard,
     disconnectTip,
     async connect(hash, raw) {
       const { chain, watch, network } = view;
       invariant(chain, 'the chain is open');
+      const watchedUpTo = view.position.toString();
       const findings = await findTransfers(raw, network, watch);
       if (findings.kind === 'invalid') return findings;
       const { scanned, found } = findings;
@@ -199,7 +210,7 @@ export function createChangeWriter(options: {
           await add(event, `${hash}:${event.data.part}`);
           continue;
         }
-        const revision = await add(event, hash);
+        const revision = await add(event, hash, { watchedUpTo });
         chain.push({ hash, bits: header.bits, revision });
         const undoWatch = watch.connect(found);
         wayBack.push(() => {
@@ -207,18 +218,11 @@ export function createChangeWriter(options: {
           chain.pop();
         });
         change.connected.push(event.data);
-        blocks.push({ hash, raw, outputs: scanned.outputs.length });
+        blocks.set(hash, raw);
       }
       return undefined;
     },
   };
-}
-
-/** A block of the append that is being made, and how many of its outputs pay a script that was watched when it was scanned. */
-interface ScannedRaw {
-  hash: string;
-  raw: Uint8Array;
-  outputs: number;
 }
 
 function emptyChange(): { disconnected: string[]; connected: BlockConnected[] } {

@@ -10,6 +10,9 @@ import {
 } from '../../../test/support/memory-chain.js';
 import type { EventStore } from '../../eventstore/event-store.js';
 import { RetryableError } from '../../platform/errors.js';
+import { SourceError } from '../block-source.js';
+import { deriveScript } from '../descriptors/derive-script.js';
+import { storedDescriptor } from '../descriptors/stored-descriptor.js';
 import type { FollowerDeps } from './follower.js';
 
 let db: TestDatabase;
@@ -19,6 +22,10 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
+/** BIP84's test vector for test networks. */
+const RECEIVE =
+  'wpkh(tpubDC8msFGeGuwnKG9Upg7DM2b4DaRqg3CUZa5g8v2SRQ6K4NSkxUgd7HsL2XVWbVm39yBA4LAxysQAm397zwQSQoQgewGiYZqrA9DsP4zbQ1M/0/*)';
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const OURS = Uint8Array.of(0x52);
 const THEIRS = Uint8Array.of(0x54);
 const pay = (amountSats: bigint, from: string, script = OURS): Transaction =>
@@ -122,6 +129,109 @@ test('a crash before or after any append, and a new start, end in the same story
       expect(connectedBlocks(await ledger.chainStory()), `${when} append ${n}`).toEqual(expected);
     }
   }
+});
+
+/** A store in which something is watched between the scan of a block and its append, after which the process dies. */
+function diesInTheWindow(store: EventStore, watch: () => Promise<void>): EventStore {
+  return {
+    ...store,
+    async append(request) {
+      if (!request.events.some(({ type }) => type === 'BlockConnected')) return store.append(request);
+      await watch();
+      await store.append(request);
+      throw new Crash('directly after the append');
+    },
+  };
+}
+
+async function crashInTheWindow(ledger: FollowLedger, source: MemorySource, watch: () => Promise<void>): Promise<void> {
+  const store = diesInTheWindow(ledger.store, watch);
+  const follower = ledger.follower(source, { store, onFatal: () => undefined });
+  await follower.start();
+  await expect(follower.syncNow()).rejects.toThrow(Crash);
+  await follower.stop();
+}
+
+test('a script watched between scan and append of a block whose follower then dies: the next start finds the payment', async () => {
+  const ledger = await newLedger();
+  const late = Uint8Array.of(0x53);
+  const source = createMemorySource();
+  const payment = pay(7n, 'late payment', late);
+  const spend = makeTransaction([{ txid: payment.getId(), vout: 0 }], [{ script: OURS, amountSats: 6n }]);
+  // In one append with blocks below and above it, which are blameless.
+  source.extend(1);
+  source.add(makeBlock(source.best, { transactions: [payment, pay(1n, 'early payment')] }));
+  source.add(makeBlock(source.best, { transactions: [spend] }));
+  await crashInTheWindow(ledger, source, () => ledger.watchScript('w', late, 'bob'));
+  const before = await ledger.chainStory();
+  expect(before.flatMap((step) => (step.step === 'connected' ? step.found.received : []))).toHaveLength(2);
+
+  await ledger.followToTip(source);
+  const after = (await ledger.chainStory()).slice(before.length);
+  expect(after.map(({ step }) => step)).toEqual(['disconnected', 'disconnected', 'connected', 'connected']);
+  const found = after.flatMap((step) => (step.step === 'connected' ? [step.found] : []));
+  expect(found[0]?.received.map(({ amountSats, accountId }) => [amountSats, accountId])).toEqual([
+    ['7', 'bob'],
+    ['1', 'alice'],
+  ]);
+  expect(found[1]?.spent).toMatchObject([{ prevTxid: payment.getId(), amountSats: '7', accountId: 'bob' }]);
+
+  // It is settled: the next start writes nothing.
+  const { length } = await ledger.log();
+  await ledger.followToTip(source);
+  expect(await ledger.log()).toHaveLength(length);
+});
+
+test('an address that gets its account between scan and append, and a crash: the deposit is the account’s', async () => {
+  const ledger = await newLedger();
+  const source = createMemorySource();
+  await ledger.createWallet('gap', { descriptor: RECEIVE, gapLimit: 3 });
+  const script = deriveScript(storedDescriptor(RECEIVE, 'regtest'), 1);
+  const data = { walletId: 'gap', accountId: 'bob', branch: 0 as const, index: 1, script: hex(script), address: 'x' };
+  source.add(makeBlock(source.best, { transactions: [pay(7n, 'p', script)] }));
+  await crashInTheWindow(ledger, source, () => ledger.append('wallet-gap', { type: 'AddressIssued', data }));
+  await ledger.followToTip(source);
+  const received = (await ledger.chainStory()).flatMap((s) => (s.step === 'connected' ? s.found.received : []));
+  expect(received.map(({ accountId }) => accountId)).toEqual([null, 'bob']);
+});
+
+test('what was watched between scan and append, and is not paid, is looked for once and changes nothing', async () => {
+  const ledger = await newLedger();
+  const source = createMemorySource();
+  source.extend(2);
+  await crashInTheWindow(ledger, source, () => ledger.watchScript('w', Uint8Array.of(0x53)));
+  source.extend(1);
+  const asked: string[] = [];
+  const counting = {
+    ...source,
+    blocks: (hashes: readonly string[]) => {
+      asked.push(...hashes);
+      return source.blocks(hashes);
+    },
+  };
+  await ledger.followToTip(counting);
+  expect(asked).toHaveLength(3);
+  expect((await ledger.chainStory()).filter(({ step }) => step === 'disconnected')).toEqual([]);
+  await ledger.followToTip(counting);
+  expect(asked).toHaveLength(3);
+});
+
+test('a block that must be looked into again and is gone from the source stops the follower, by name', async () => {
+  const ledger = await newLedger();
+  const source = createMemorySource();
+  const [block] = source.extend(1);
+  await crashInTheWindow(ledger, source, () => ledger.watchScript('w', Uint8Array.of(0x53)));
+  const forgetful = {
+    ...source,
+    blocks: () => Promise.reject(new SourceError('block-missing', 'gone')),
+  };
+  const { length } = await ledger.log();
+  const follower = ledger.follower(forgetful);
+  await follower.start();
+  await expect(follower.syncNow()).rejects.toThrow(`Block ${block?.hash ?? ''} must be read again`);
+  expect(follower.status()).toMatchObject({ state: 'block-missing' });
+  await follower.stop();
+  expect(await ledger.log()).toHaveLength(length);
 });
 
 test('answers lost again and again in one process: nothing is written twice, nothing is lost', async () => {

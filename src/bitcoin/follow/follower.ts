@@ -137,6 +137,13 @@ export function createFollower(deps: FollowerDeps): Follower {
     invariant(view.chain, 'the chain is open');
     const plan = await planChange(view.chain, source, network, planLimits);
     const { sourceTip } = plan;
+    if (plan.kind === 'synced' || plan.kind === 'tie' || plan.kind === 'change') {
+      const staysUpTo = plan.kind === 'change' ? plan.forkHeight : view.chain.tip.height;
+      if (view.doubtful.some(({ height }) => height <= staysUpTo)) {
+        await settleDoubts();
+        return true;
+      }
+    }
     switch (plan.kind) {
       case 'synced':
       case 'tie':
@@ -165,6 +172,24 @@ export function createFollower(deps: FollowerDeps): Follower {
         }
         return true;
       }
+    }
+  }
+
+  /** A process died before it could look again into what it had written. Nothing is written on top before that is done. */
+  async function settleDoubts(): Promise<void> {
+    try {
+      await writer.settleDoubts(async (hash) => {
+        try {
+          return (await source.blocks([hash]))[0];
+        } catch (error) {
+          if (!(error instanceof SourceError) || error.trouble !== 'block-missing') throw error;
+          const why = 'a script came to be watched while it was written';
+          const detail = `Block ${hash} must be read again, because ${why}. The source does not have it.`;
+          throw new SourceError('block-missing', detail, { hash }, { cause: error });
+        }
+      });
+    } finally {
+      writer.discard();
     }
   }
 

@@ -21,6 +21,8 @@ export function chainStream(network: NetworkName): string {
   return `chain-${network}`;
 }
 
+const WATCH_TYPES: readonly string[] = ['WalletCreated', 'AddressIssued', 'ScriptWatched'] satisfies EventType[];
+
 /** What the follower's state is made of. In a busy ledger most events are others, which it need not read. */
 const FOLLOWED_TYPES: readonly EventType[] = [
   'WalletCreated',
@@ -36,6 +38,15 @@ const FOLLOWED_TYPES: readonly EventType[] = [
 /** Parts of one block read at once: each may have half a megabyte. */
 const READ_PARTS = 16;
 
+/** A connected block that was scanned before this view, or its writer, knew all that the log has below it about what is watched. */
+export interface DoubtfulBlock {
+  hash: string;
+  height: number;
+  /** Of its `BlockConnected`. */
+  revision: number;
+  position: bigint;
+}
+
 /** Everything the follower knows, derived from the log up to `position`. */
 export interface LedgerView {
   readonly network: NetworkName;
@@ -48,6 +59,13 @@ export interface LedgerView {
   /** Time in the header of the block that was connected last, seconds since 1970. */
   tipTime: number | undefined;
   readonly watch: WatchState;
+  /**
+   * Oldest first. Whoever writes to the chain looks into them again first: a script may have come to be watched between the
+   * scan of a block and its append. A block that was scanned with a doubtful one in the log tells that this has been done.
+   */
+  readonly doubtful: readonly DoubtfulBlock[];
+  /** The block was looked into again, or is connected no more. */
+  settle(hash: string): void;
   /** Applies what the log holds after `position`. */
   catchUp(): Promise<void>;
   /** What the connected block at this revision held for us, its parts joined. */
@@ -59,6 +77,20 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
   const watch = createWatchState(network);
   /** Parts that may belong to the next `BlockConnected`. */
   let parts: TransfersFound[] = [];
+  let doubtful: DoubtfulBlock[] = [];
+  /** Position of the last event that changed what is watched. */
+  let watchedAt = 0n;
+
+  const settle = (hash: string): void => {
+    if (doubtful.length > 0) doubtful = doubtful.filter((block) => block.hash !== hash);
+  };
+
+  const noteScan = ({ position, revision, metadata }: RecordedEvent, { hash, height }: BlockConnected): void => {
+    if (metadata.watchedUpTo === undefined) return;
+    const watchedUpTo = BigInt(metadata.watchedUpTo);
+    if (doubtful.length > 0) doubtful = doubtful.filter((block) => block.position > watchedUpTo);
+    if (watchedAt > watchedUpTo) doubtful.push({ hash, height, revision: Number(revision), position });
+  };
 
   const readFound = async (revision: number): Promise<Found> => {
     const [event] = await store.readStream(stream, BigInt(revision), 1);
@@ -108,6 +140,7 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
         invariant(block.prevHash === chain.tip.hash, `block ${block.hash} stands on the tip`);
         chain.push({ hash: block.hash, bits: block.bits, revision: Number(event.revision) });
         watch.connect(joinFound([...own.map(({ found }) => found), block.found]));
+        noteScan(event, block);
         parts = [];
         view.tipTime = block.time;
         return;
@@ -118,6 +151,7 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
         const tip = chain.pop();
         invariant(tip.hash === hash && tip.revision === connectedRevision, `block ${hash} is the tip`);
         watch.disconnect(found);
+        settle(hash);
         return;
       }
       default:
@@ -126,6 +160,7 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
   };
 
   const apply = (event: RecordedEvent): Promise<void> | undefined => {
+    if (WATCH_TYPES.includes(event.type)) watchedAt = event.position;
     switch (event.type) {
       case 'WalletCreated':
         watch.createWallet(event.data as WalletCreated);
@@ -154,6 +189,10 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
     policy: undefined,
     tipTime: undefined,
     watch,
+    get doubtful() {
+      return doubtful;
+    },
+    settle,
     readFound,
     async catchUp() {
       for (;;) {
