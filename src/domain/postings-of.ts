@@ -12,6 +12,12 @@ import type { Book, Posting } from './postings.js';
 export function postingsOf(event: DomainEvent, found: Found | undefined): Posting[] {
   switch (event.type) {
     case 'TransferSent':
+    case 'FundsReserved':
+    case 'FundsReleased':
+    case 'WithdrawalSettled':
+    case 'PayoutSettled':
+    case 'PayoutClosed':
+    case 'PayoutResolved':
       return event.data.postings.map(({ book, amountSats }) => ({
         book: book as Book,
         amountSats: BigInt(amountSats),
@@ -27,6 +33,23 @@ export function postingsOf(event: DomainEvent, found: Found | undefined): Postin
     case 'ChainOpened':
     case 'DepositPolicySet':
     case 'TransfersFound':
+    case 'WithdrawalAssigned':
+    case 'WithdrawalDeferred':
+    case 'WithdrawalCancelled':
+    case 'WithdrawalFailed':
+    case 'CoinsReserved':
+    case 'CoinsReleased':
+    case 'PayoutStarted':
+    case 'WithdrawalRemoved':
+    case 'CandidatePrepared':
+    case 'CandidateSigned':
+    case 'CandidateOffered':
+    case 'PayoutDeferred':
+    case 'BumpRequested':
+    case 'BumpRefused':
+    case 'PayoutHalted':
+    case 'PayoutResumed':
+    case 'PayoutCancelled':
       return [];
   }
 }
