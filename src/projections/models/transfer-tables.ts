@@ -70,6 +70,12 @@ const hash = { type: 'text', plain: true } as const;
 const nullableHash = { type: 'text', plain: true, nullable: true } as const;
 const nullableInt = { type: 'int', nullable: true } as const;
 
+/**
+ * A reorg ends each row of its blocks once and writes another one: half a page for rows, half for their ends. Measured over a
+ * reorg of six blocks with 200 deposits each: 0.30 s of PostgreSQL's processor time instead of 0.43 s.
+ */
+const ROOM_FOR_ENDS = 50;
+
 export const transferTables = {
   coin: rowTable<CoinRow>({
     name: 'coin',
@@ -92,6 +98,7 @@ export const transferTables = {
     },
     key: ['txid', 'vout'],
     indexes: ['wallet_id, seq'],
+    fillPercent: ROOM_FOR_ENDS,
   }),
   transfer: rowTable<TransferRow>({
     name: 'transfer',
@@ -118,23 +125,26 @@ export const transferTables = {
       'seq, id',
       'wallet_id, seq',
       'account_id, seq',
-      'block_hash',
+      'block_hash WHERE block_hash IS NOT NULL',
       'txid',
       // What a reorg has moved: few rows, and all that can be anything but confirmed.
       // As an equation, because of that the planner expects few rows; of IS DISTINCT FROM it expects nearly all.
       'seq, id WHERE least(coalesce(block_height - first_height, 1), 1) = 1',
     ],
+    fillPercent: ROOM_FOR_ENDS,
   }),
   orphan: rowTable<OrphanRow>({
     name: 'orphan_tx',
     columns: { txid: hash, inputs: { type: 'text[]' }, transfer_ids: { type: 'text[]' } },
     key: ['txid'],
+    fillPercent: ROOM_FOR_ENDS,
   }),
   orphanInput: rowTable<OrphanInputRow>({
     name: 'orphan_input',
     columns: { outpoint: hash, txid: hash },
     key: ['outpoint', 'txid'],
     group: 'outpoint',
+    fillPercent: ROOM_FOR_ENDS,
   }),
   conflict: rowTable<ConflictRow>({
     name: 'conflict',

@@ -25,7 +25,10 @@ export function createTableSql(schema: string, table: TableDefinition): string {
   return `CREATE TABLE ${quoted(schema)}.${quoted(table.name)} (${lines.join(', ')})`;
 }
 
-/** Key and indexes, apart from the table so that a bulk load can make them afterwards. */
+/**
+ * Key, indexes and room for rows that end, apart from the table so that a bulk load can do this afterwards: history, which no reorg
+ * reaches any more, is packed densely.
+ */
 export function createIndexesSql(schema: string, table: TableDefinition): string[] {
   const key = keyColumns(table).map(({ name }) => quoted(name));
   if (isVersioned(table)) key.push('from_position');
@@ -33,6 +36,7 @@ export function createIndexesSql(schema: string, table: TableDefinition): string
   return [
     `ALTER TABLE ${target} ADD PRIMARY KEY (${key.join(', ')})`,
     ...table.indexes.map((index) => createIndexSql(target, index)),
+    ...(table.fillPercent === 100 ? [] : [`ALTER TABLE ${target} SET (fillfactor = ${table.fillPercent})`]),
   ];
 }
 

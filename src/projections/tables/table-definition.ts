@@ -21,6 +21,11 @@ interface Described {
   name: string;
   /** Extra indexes besides the primary key: lists of columns, as in SQL, with ` WHERE condition` where it holds only some rows. */
   indexes: readonly string[];
+  /**
+   * Percent of a page that inserts fill; 100 where nothing is said. In the rest of the page a row that ends finds room for its new
+   * version: then none of its indexes gets an entry (heap-only tuples).
+   */
+  fillPercent: number;
 }
 
 export interface RowTableDefinition<R extends object> extends Described {
@@ -58,6 +63,7 @@ export function rowTable<R extends object>(definition: {
   key: readonly (keyof R & string)[];
   group?: keyof R & string;
   indexes?: readonly string[];
+  fillPercent?: number;
 }): RowTableDefinition<R> {
   return {
     kind: 'rows',
@@ -66,11 +72,19 @@ export function rowTable<R extends object>(definition: {
     key: definition.key,
     group: definition.group,
     indexes: definition.indexes ?? [],
+    fillPercent: definition.fillPercent ?? 100,
   };
 }
 
 export function ladderTable(definition: { name: string; key: string; sums: readonly string[] }): LadderDefinition {
-  return { kind: 'ladder', name: definition.name, key: definition.key, sums: definition.sums, indexes: [] };
+  return {
+    kind: 'ladder',
+    name: definition.name,
+    key: definition.key,
+    sums: definition.sums,
+    indexes: [],
+    fillPercent: 100,
+  };
 }
 
 export function appendTable<R extends object>(definition: {
@@ -89,6 +103,7 @@ export function appendTable<R extends object>(definition: {
     closable: definition.closable ?? false,
     position: definition.position,
     indexes: definition.indexes ?? [],
+    fillPercent: 100,
   };
 }
 
