@@ -78,8 +78,25 @@ export async function haltCheckpoint(
   await database.query(
     `UPDATE projection_checkpoint SET state = 'halted', halted_at = $4, reason = $5
      WHERE ledger = $1 AND name = $2 AND generation = $3 AND position = $4::bigint - 1`,
-    [ledger, halt.name, halt.generation, halt.haltedAt, halt.reason.slice(0, MAX_REASON_LENGTH).replaceAll('\0', '')],
+    [ledger, halt.name, halt.generation, halt.haltedAt, storableReason(halt.reason)],
   );
+}
+
+/** Says that the rebuild of `name` stopped before the event at `haltedAt`. The live tables, of another version, stay as they are. */
+export async function haltRebuild(
+  database: Queryable,
+  ledger: string,
+  { name, haltedAt, reason }: { name: string; haltedAt: bigint; reason: string },
+): Promise<void> {
+  await database.query(
+    `UPDATE projection_checkpoint SET state = 'halted', halted_at = $3, reason = $4
+     WHERE ledger = $1 AND name = $2 AND state = 'rebuilding'`,
+    [ledger, name, haltedAt, storableReason(reason)],
+  );
+}
+
+function storableReason(reason: string): string {
+  return reason.slice(0, MAX_REASON_LENGTH).replaceAll('\0', '');
 }
 
 /** Marks what waits for a rebuild: its tables are of another version of the code, or it is to be tried again. */

@@ -29,7 +29,10 @@ export async function readProjectionStatus(
   return projections.map(({ name, version }) => {
     const checkpoint = checkpoints.get(name);
     if (checkpoint === undefined || checkpoint.version !== version) {
-      return { name, position: 0n, lagEvents: head, state: 'rebuilding', reason: null, haltedAt: null };
+      // Its tables are of no use to this version, wherever they stand. Halted: an event stopped the rebuild.
+      const stopped = checkpoint?.state === 'halted' ? checkpoint : undefined;
+      const { state = 'rebuilding', reason = null, haltedAt = null } = stopped ?? {};
+      return { name, position: 0n, lagEvents: head, state, reason, haltedAt };
     }
     const { position, state, reason, haltedAt } = checkpoint;
     return { name, position, lagEvents: head - position, state, reason, haltedAt };

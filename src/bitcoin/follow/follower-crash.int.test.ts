@@ -28,7 +28,7 @@ const RECEIVE =
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const OURS = Uint8Array.of(0x52);
 const THEIRS = Uint8Array.of(0x54);
-const pay = (amountSats: bigint, from: string, script = OURS): Transaction =>
+const pay = (amountSats: bigint, from: string, script: Uint8Array = OURS): Transaction =>
   makeTransaction([{ txid: Buffer.from(from.padEnd(32)).toString('hex'), vout: 0 }], [{ script, amountSats }]);
 
 /** Small enough that a block has several parts and a reorg several appends. */

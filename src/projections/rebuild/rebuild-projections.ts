@@ -7,6 +7,8 @@ import { CATCH_UP_BATCH } from '../runner/gather-lane.js';
 import { endSession, prepareSession } from '../runner/leadership.js';
 import { Lane } from '../runner/lane.js';
 import { advisoryKey, quoted, rebuildSchema } from '../tables/identifiers.js';
+import { CannotProjectError, namingPoison } from './cannot-project-error.js';
+import { findPoison } from './find-poison.js';
 import { replay } from './replay.js';
 import type { ReplayPhase } from './replay.js';
 import { switchTables } from './switch-tables.js';
@@ -44,6 +46,7 @@ const CLOSE_ENOUGH = 200n;
  * other. Interrupted anywhere, the live tables are untouched; what is left behind is removed by the next rebuild.
  *
  * @throws RebuildRunningError where another rebuild of the ledger is running
+ * @throws CannotProjectError for an event that a projection cannot take in
  */
 export async function rebuildProjections(options: RebuildOptions): Promise<void> {
   const { pool, ledger } = options;
@@ -57,7 +60,13 @@ export async function rebuildProjections(options: RebuildOptions): Promise<void>
       throw new RebuildRunningError(`read models of ledger ${ledger} are being rebuilt already`);
     await removeLeftovers(client, ledger);
     await client.query(chosen.map(({ name }) => `CREATE SCHEMA ${quoted(rebuildSchema(ledger, name))}`).join('; '));
-    await rebuildLocked(options, client, chosen);
+    try {
+      await rebuildLocked(options, client, chosen);
+    } catch (error) {
+      // Nobody may try again for long.
+      if (error instanceof CannotProjectError) await removeLeftovers(client, ledger);
+      throw error;
+    }
     await removeLeftovers(client, ledger);
   } finally {
     await endSession(client);
@@ -92,12 +101,14 @@ async function rebuildLocked(
   const context = await replay({
     pool,
     ledger,
-    targets,
+    targets: targets.map(({ projection, schema }) => ({ projection: namingPoison(projection), schema })),
     to: head,
     inSql: true,
     reorgWindow: options.reorgWindow,
     signal,
     onProgress: (phase, position) => options.onProgress?.({ phase, position, head }),
+  }).catch(async (error: unknown) => {
+    throw (await findPoison({ pool, ledger, targets, to: head, signal, error })) ?? error;
   });
   const worker = await pool.connect();
   try {
@@ -160,8 +171,5 @@ async function advance(lane: Lane, livePosition: bigint, client: pg.PoolClient, 
 
 async function applyOrThrow(lane: Lane, events: Parameters<Lane['apply']>[0]): Promise<void> {
   const [halt] = await lane.apply(events);
-  invariant(
-    halt === undefined,
-    `projection ${halt?.name ?? ''} cannot apply event ${halt?.haltedAt ?? ''}: ${halt?.reason ?? ''}`,
-  );
+  if (halt) throw new CannotProjectError(halt);
 }

@@ -22,6 +22,7 @@ import { appendTable } from '../tables/table-definition.js';
 import { GuardLostError } from './guard-lost-error.js';
 import { readLog } from '../log-reader.js';
 import { Lane } from './lane.js';
+import type { Halt } from './lane.js';
 import { createProjectionRunner } from './projection-runner.js';
 import type { ProjectionRunner } from './projection-runner.js';
 
@@ -31,9 +32,10 @@ const cleanups: (() => Promise<void>)[] = [];
 beforeAll(async () => {
   database = await createTestDatabase();
 });
-afterEach(async () => {
+async function stopRunners(): Promise<void> {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+}
+afterEach(stopRunners);
 afterAll(async () => {
   await database.drop();
 });
@@ -41,6 +43,7 @@ afterAll(async () => {
 async function startRunner(
   ledger: string,
   projections: readonly Projection[] = ALL_PROJECTIONS,
+  onHalt?: (halt: Halt) => void,
 ): Promise<ProjectionRunner> {
   const { pool } = database;
   const feed = createPostgresFeed({ pool, ledger });
@@ -50,6 +53,7 @@ async function startRunner(
     feed,
     projections,
     rebuild: (names, signal) => rebuildProjections({ pool, ledger, projections, names, signal }),
+    ...(onHalt ? { onHalt } : {}),
   });
   cleanups.push(async () => {
     await runner.stop();
@@ -57,6 +61,10 @@ async function startRunner(
   });
   await runner.start();
   return runner;
+}
+
+function never(): never {
+  throw new Error('there is no projection');
 }
 
 const opening = [...chainOpened(), accountOpened('alice'), accountOpened('bob')];
@@ -133,6 +141,67 @@ test('a poison event halts its projection before it, says why, and leaves the ot
   );
   expect(rows.map(({ position }) => position)).toEqual(events.map((_, index) => BigInt(index) + 1n));
 });
+
+test.each([
+  [
+    'throws',
+    (): bigint => {
+      throw new Error('cannot stand transfers');
+    },
+    'cannot stand transfers',
+  ],
+  ['writes what the database refuses', (): bigint => 1n, 'duplicate key'],
+])(
+  'a rebuild that meets a poison event, which %s: that projection halts there, its live tables untouched; fixed code resumes',
+  async (kind, poisoned, reason) => {
+    const ledger = `halt-${kind.length}`;
+    const picky = (version: number, positionOf: (position: bigint) => bigint): Projection =>
+      defineProjection({
+        name: 'picky',
+        version,
+        tables: {
+          seen: appendTable<{ position: bigint }>({
+            name: 'seen',
+            columns: { position: { type: 'bigint' } },
+            key: ['position'],
+            position: 'position',
+          }),
+        },
+        load: () => Promise.resolve(),
+        apply: (event, { seen }) => {
+          seen.append({ position: event.type === 'TransferSent' ? positionOf(event.position) : event.position });
+        },
+      });
+    const [innocent = never(), ...others] = ALL_PROJECTIONS;
+    const newer = { ...innocent, version: innocent.version + 1 };
+    const runner = await startRunner(ledger, [innocent, ...others, picky(1, (position) => position)]);
+    const events = [...opening, transferSent('t', 'alice', 'bob', 5), accountOpened('carol')];
+    const head = await tellLog(database.ownerPool, ledger, events);
+    expect(await runner.waitFor(head, undefined, 10_000)).toBe(head);
+    await stopRunners();
+    const live = await dumpTables(database.pool, readSchema(ledger));
+
+    // Twice: a restart tries again, and halts again. The other projection of a new version is rebuilt all the same.
+    for (let round = 0; round < 2; round += 1) {
+      const halts: Halt[] = [];
+      const halting = await startRunner(ledger, [newer, ...others, picky(2, poisoned)], (halt) => halts.push(halt));
+      await expect
+        .poll(async () => (await halting.status()).find(({ name }) => name === 'picky'), { timeout: 20_000 })
+        .toMatchObject({ state: 'halted', haltedAt: head - 1n, reason: expect.stringContaining(reason) as string });
+      expect(halts).toMatchObject([{ name: 'picky', haltedAt: head - 1n }]);
+      const healthy = ALL_PROJECTIONS.map(({ name }) => name);
+      expect(await halting.waitFor(head, healthy, 20_000)).toBe(head);
+      expect(halting.reached(['picky'])).toBe(0n);
+      await stopRunners();
+      expect(await dumpTables(database.pool, readSchema(ledger))).toEqual(live);
+    }
+
+    const again = await startRunner(ledger, [newer, ...others, picky(2, (position) => position)]);
+    expect(await again.waitFor(head, undefined, 20_000)).toBe(head);
+    expect((await again.status()).map(({ state }) => state)).toEqual(Array(others.length + 2).fill('live'));
+    expect(await dumpTables(database.pool, readSchema(ledger))).toEqual(live);
+  },
+);
 
 test('of two runners one leads; when it goes the other takes over, and no event is applied twice', async () => {
   const first = await startRunner('two');

@@ -1,12 +1,13 @@
 import type pg from 'pg';
 import type { OutboxFeed } from '../../outbox/outbox.js';
 import { RetryableError } from '../../platform/errors.js';
-import { readCheckpoints, setCheckpointState } from '../checkpoint.js';
+import { haltRebuild, readCheckpoints, setCheckpointState } from '../checkpoint.js';
 import type { Checkpoint } from '../checkpoint.js';
 import { ensureTables } from '../ensure-tables.js';
 import { ProgressTracker } from '../progress.js';
 import type { Progress } from '../progress.js';
 import type { Projection } from '../projection.js';
+import { CannotProjectError } from '../rebuild/cannot-project-error.js';
 import { readProjectionStatus } from '../status.js';
 import type { ProjectionStatus } from '../status.js';
 import { catchUpAside } from './catch-up-aside.js';
@@ -38,7 +39,7 @@ export interface ProjectionRunnerOptions {
   ledger: string;
   feed: OutboxFeed;
   projections: readonly Projection[];
-  /** Rebuilds projections whose tables are of another version; see `rebuildProjections`. */
+  /** Rebuilds projections whose tables are of another version; see `rebuildProjections`. A `CannotProjectError` halts that projection. */
   rebuild: (names: readonly string[], signal: AbortSignal) => Promise<void>;
   /** A projection stopped, for the log and for health. */
   onHalt?: (halt: Halt) => void;
@@ -147,7 +148,7 @@ interface Rebuilding {
 }
 
 async function startRebuilds(
-  { projections, rebuild, onNotice, pool, ledger }: ProjectionRunnerOptions,
+  { projections, rebuild, onHalt, onNotice, pool, ledger }: ProjectionRunnerOptions,
   checkpoints: ReadonlyMap<string, Checkpoint>,
   signal: AbortSignal,
 ): Promise<Rebuilding> {
@@ -167,14 +168,25 @@ async function startRebuilds(
   };
   if (names.length === 0) return rebuilding;
   for (const name of names) await setCheckpointState(pool, ledger, name, 'rebuilding');
+  const rebuildRest = async (): Promise<void> => {
+    const rest = [...rebuilding.names];
+    try {
+      await rebuild(rest, signal);
+      rebuilding.names.clear();
+    } catch (error) {
+      if (!(error instanceof CannotProjectError)) throw error;
+      await haltRebuild(pool, ledger, error.halt);
+      rebuilding.names.delete(error.halt.name);
+      onHalt?.(error.halt);
+    }
+  };
   const work = async (): Promise<void> => {
     while (!signal.aborted && rebuilding.names.size > 0) {
       try {
-        await rebuild(names, signal);
-        rebuilding.names.clear();
-        callback();
+        await rebuildRest();
+        if (rebuilding.names.size === 0) callback();
       } catch (error) {
-        onNotice?.(`rebuild of ${names.join(', ')} failed`, error);
+        onNotice?.(`rebuild of ${[...rebuilding.names].join(', ')} failed`, error);
         await pause(STANDBY_POLL_MS, signal);
       }
     }
