@@ -1,6 +1,7 @@
 import { MAX_MONEY_SATS } from '../../domain/primitives.js';
 import { invariant } from '../../platform/assert.js';
 import { FatalError } from '../../platform/errors.js';
+import { dustLimitSats } from '../payment/dust.js';
 import { scriptOfAddress } from './address-script.js';
 import { parseBlock } from './block.js';
 import { createCallQueue, nextTurn } from './call-queue.js';
@@ -9,7 +10,7 @@ import type { ChainParts } from './chain-parts.js';
 import type { ChainState } from './chain-state.js';
 import { outpointKey } from './hashing.js';
 import { BLOCKS_PER_TURN, MAX_BLOCKS_PER_CALL, MAX_STORED_BLOCKS, MIN_RELAY_SATS_PER_VBYTE } from './limits.js';
-import { dustLimitSats, judgeTransaction, type Acceptance } from './mempool-policy.js';
+import { judgeTransaction, type Acceptance } from './mempool-policy.js';
 import { MAX_FUTURE_BLOCK_SECONDS } from './parameters.js';
 import type {
   MempoolView,

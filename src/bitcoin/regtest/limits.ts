@@ -45,9 +45,6 @@ export const MAX_REPLACED_TRANSACTIONS = 100;
 /** Satoshis per virtual byte to be relayed, and for a replacement to pay on top for its own size. */
 export const MIN_RELAY_SATS_PER_VBYTE = 1n;
 
-/** Satoshis per virtual byte that spending an output is reckoned at when it is judged to be dust (policy.h, `DUST_RELAY_TX_FEE`). */
-export const DUST_SATS_PER_VBYTE = 3n;
-
 /** What the miner's own payments pay. */
 export const PAYMENT_SATS_PER_VBYTE = 2n;
 

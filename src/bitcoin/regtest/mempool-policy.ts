@@ -1,8 +1,8 @@
+import { dustLimitSats } from '../payment/dust.js';
 import type { ChainState } from './chain-state.js';
 import { isUnspendable, type Coin } from './coin.js';
 import { checkSpend, firstBadInput, spendSigopsCost } from './connect-block.js';
 import {
-  DUST_SATS_PER_VBYTE,
   MAX_DATA_OUTPUT_BYTES,
   MAX_MEMPOOL_BYTES,
   MAX_REPLACED_TRANSACTIONS,
@@ -130,22 +130,6 @@ function checkStandard({ tx, weight }: ParsedTransaction): ChainRejection | unde
 
 function nonStandard(what: string): ChainRejection {
   return refuse('transaction-non-standard', `It would not be relayed: ${what}.`);
-}
-
-/** An output below this many satoshis costs more to spend than it is worth (Bitcoin Core, `GetDustThreshold`): 294 for p2wpkh. */
-export function dustLimitSats(script: Uint8Array): bigint {
-  if (isUnspendable(script)) return 0n;
-  const lengthPrefix = script.length < 0xfd ? 1 : 3;
-  const outputBytes = 8 + lengthPrefix + script.length;
-  // Outpoint, sequence, empty scriptSig, and 107 bytes of signature and key, discounted in a witness.
-  const spendingVbytes = isWitnessProgram(script) ? 32 + 4 + 1 + 26 + 4 : 148;
-  return BigInt(outputBytes + spendingVbytes) * DUST_SATS_PER_VBYTE;
-}
-
-function isWitnessProgram(script: Uint8Array): boolean {
-  const version = script[0] ?? 0xff;
-  const versionOk = version === 0 || (version >= 0x51 && version <= 0x60);
-  return versionOk && script.length >= 4 && script.length <= 42 && script[1] === script.length - 2;
 }
 
 /** BIP125 rules 1 to 5, with 1 sat/vB as the least that a replacement pays for its own size. */

@@ -4,11 +4,11 @@ import { BIP32Factory, type BIP32Interface } from 'bip32';
 import { networks, payments, script as scripts, Transaction } from 'bitcoinjs-lib';
 import { invariant } from '../../platform/assert.js';
 import { FatalError } from '../../platform/errors.js';
+import { dustLimitSats } from '../payment/dust.js';
 import type { Coin } from './coin.js';
 import { replaceFile } from './durable-file.js';
 import { fromDisplayHex } from './hashing.js';
 import { MAX_PAYMENT_INPUTS, PAYMENT_SATS_PER_VBYTE } from './limits.js';
-import { dustLimitSats } from './mempool-policy.js';
 import { refuse, type ChainRejection } from './rejection.js';
 
 export interface SpendableCoin {

@@ -1,10 +1,10 @@
 import { script, Transaction } from 'bitcoinjs-lib';
 import { describe, expect, it } from 'vitest';
+import { dustLimitSats } from '../payment/dust.js';
 import { parseBlock, pushHeight } from './block.js';
 import { createBlockClock } from './block-clock.js';
 import { mineBlock, selectTransactions } from './block-template.js';
 import type { MempoolEntry } from './mempool.js';
-import { dustLimitSats } from './mempool-policy.js';
 import { blockSubsidySats, REGTEST_GENESIS_HASH, REGTEST_GENESIS_HEX } from './parameters.js';
 import { isChainRejection } from './rejection.js';
 import { countLegacySigops } from './sigops.js';
