@@ -125,8 +125,9 @@ async function rebuildLocked(
         guarded: false,
       });
       await catchUp(options, projection.name, lane, head, worker);
+      signal?.throwIfAborted();
       options.onProgress?.({ phase: 'switch', projection: projection.name, position: lane.position, head });
-      await switchTables(client, ledger, projection, schema, (livePosition) =>
+      await switchTables({ client, ledger, projections: options.projections }, projection, schema, (livePosition) =>
         advance(lane, livePosition, worker, ledger),
       );
     }

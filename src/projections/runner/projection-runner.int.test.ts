@@ -306,6 +306,82 @@ test('tables of another version are rebuilt at the start', async () => {
   expect(checkpoint).toMatchObject({ version: 2, generation: 1n, position: head, state: 'live' });
 });
 
+test('tables that a newer version has no more go with the switch, and nobody else’s', async () => {
+  const { pool } = database;
+  const withTables = (version: number, names: readonly string[]): Projection =>
+    defineProjection({
+      name: 'shrinking',
+      version,
+      tables: Object.fromEntries(
+        names.map((name) => [
+          name,
+          appendTable<{ position: bigint }>({
+            name,
+            columns: { position: { type: 'bigint' } },
+            key: ['position'],
+            position: 'position',
+          }),
+        ]),
+      ),
+      load: () => Promise.resolve(),
+      apply: () => undefined,
+    });
+  const tables = async (): Promise<string[]> => {
+    const { rows } = await pool.query<{ tablename: string }>(
+      `SELECT tablename FROM pg_tables WHERE schemaname = 'read_shrink'`,
+    );
+    return rows.map(({ tablename }) => tablename).sort();
+  };
+  const runner = await startRunner('shrink', [...ALL_PROJECTIONS, withTables(1, ['kept', 'dropped'])]);
+  const head = await tellLog(database.ownerPool, 'shrink', opening);
+  expect(await runner.waitFor(head, undefined, 10_000)).toBe(head);
+  await stopRunners();
+  const before = await tables();
+  expect(before).toContain('dropped');
+
+  // A program that does not know this projection leaves its tables alone.
+  await rebuildProjections({ pool, ledger: 'shrink', projections: ALL_PROJECTIONS });
+  expect(await tables()).toEqual(before);
+
+  const newer = await startRunner('shrink', [...ALL_PROJECTIONS, withTables(2, ['kept', 'added'])]);
+  expect(await newer.waitFor(head, undefined, 20_000)).toBe(head);
+  expect(await tables()).toEqual([...before.filter((name) => name !== 'dropped'), 'added'].sort());
+});
+
+test('a rebuild that is told to stop ends at once, wherever it is, and has changed nothing but what it had switched', async () => {
+  const { pool, ownerPool } = database;
+  const runner = await startRunner('told');
+  const head = await tellLog(ownerPool, 'told', [...opening, transferSent('t', 'alice', 'bob', 5)]);
+  expect(await runner.waitFor(head, undefined, 10_000)).toBe(head);
+  const live = await dumpTables(pool, readSchema('told'));
+  const generations = async (): Promise<bigint> =>
+    [...(await readCheckpoints(pool, 'told')).values()].reduce((sum, { generation }) => sum + generation, 0n);
+  for (const [phase, switched] of [
+    ['replay', 0n],
+    ['index', 0n],
+    ['catch-up', 0n],
+    ['switch', 1n],
+  ] as const) {
+    const before = await generations();
+    const abort = new AbortController();
+    const phases: string[] = [];
+    const rebuild = rebuildProjections({
+      pool,
+      ledger: 'told',
+      projections: ALL_PROJECTIONS,
+      signal: abort.signal,
+      onProgress: (progress) => {
+        phases.push(progress.phase);
+        if (progress.phase === phase) abort.abort();
+      },
+    });
+    await expect(rebuild).rejects.toMatchObject({ name: 'AbortError' });
+    if (phase !== 'replay') expect(phases.at(-1), 'nothing goes on afterwards').toBe(phase);
+    expect(await generations()).toBe(before + switched);
+    expect(await dumpTables(pool, readSchema('told')), `after ${phase}`).toEqual(live);
+  }
+});
+
 test('a rebuild that is interrupted leaves the live tables alone; the next one cleans up; two at once: the second says so', async () => {
   const { pool, ownerPool } = database;
   const runner = await startRunner('torn');
@@ -313,12 +389,10 @@ test('a rebuild that is interrupted leaves the live tables alone; the next one c
   await runner.waitFor(head, undefined, 10_000);
   const live = await dumpTables(pool, readSchema('torn'));
   for (const phase of ['replay', 'index', 'catch-up', 'switch']) {
-    const abort = new AbortController();
     const rebuild = rebuildProjections({
       pool,
       ledger: 'torn',
       projections: ALL_PROJECTIONS,
-      signal: abort.signal,
       onProgress: (progress) => {
         if (progress.phase === phase) throw new Error(`interrupted in ${phase}`);
       },
@@ -332,7 +406,7 @@ test('a rebuild that is interrupted leaves the live tables alone; the next one c
   }
   await rebuildProjections({ pool, ledger: 'torn', projections: ALL_PROJECTIONS });
   expect(await dumpTables(pool, readSchema('torn'))).toEqual(live);
-  const { rows } = await pool.query(`SELECT nspname FROM pg_namespace WHERE starts_with(nspname, 'rebuild_')`);
+  const { rows } = await pool.query(`SELECT nspname FROM pg_namespace WHERE starts_with(nspname, 'rebuild_torn_')`);
   expect(rows).toEqual([]);
   // The live runner goes on with the new tables.
   const next = await tellLog(ownerPool, 'torn', [transferSent('t2', 'alice', 'bob', 5)]);
