@@ -1,38 +1,20 @@
 import type pg from 'pg';
+import { endSession, withLeaderLock } from '../../platform/postgres/leadership.js';
 import { advisoryKey } from '../tables/identifiers.js';
-import { pause } from './pause.js';
 
-/** How often a standby asks for the leader's lock. */
-const STANDBY_POLL_MS = 500;
+export { endSession };
 
-/** Runs `work` on a connection that holds the ledger's leader lock; waits for it as long as it takes. */
+/** Runs `work` on a connection that holds the lock of the ledger's read models; waits for it as long as it takes. */
 export async function withLeadership(
   { pool, ledger }: { pool: pg.Pool; ledger: string },
   signal: AbortSignal,
   standingBy: () => void,
   work: (client: pg.PoolClient) => Promise<void>,
 ): Promise<void> {
-  const client = await pool.connect();
-  // The connection may be lost between two queries: the next query says so.
-  const ignore = (): void => undefined;
-  client.on('error', ignore);
-  try {
-    while (!signal.aborted) {
-      const { rows } = await client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1::bigint) AS locked', [
-        advisoryKey(ledger, 'projections'),
-      ]);
-      if (rows[0]?.locked === true) {
-        await prepareSession(client);
-        await work(client);
-        return;
-      }
-      standingBy();
-      await pause(STANDBY_POLL_MS, signal);
-    }
-  } finally {
-    await endSession(client);
-    client.off('error', ignore);
-  }
+  await withLeaderLock({ pool, key: advisoryKey(ledger, 'projections'), standingBy }, signal, async (client) => {
+    await prepareSession(client);
+    await work(client);
+  });
 }
 
 /**
@@ -45,18 +27,4 @@ export async function prepareSession(client: pg.ClientBase): Promise<void> {
     'SET synchronous_commit = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; ' +
       'SET jit = off',
   );
-}
-
-/**
- * Gives up advisory locks and ends the session, whatever state it is in: its settings go with it. Unlocked by hand first, because
- * the server sees the end of a connection some time after us.
- */
-export async function endSession(client: pg.PoolClient): Promise<void> {
-  try {
-    await client.query('SELECT pg_advisory_unlock_all()');
-  } catch {
-    // The connection is lost, or a COPY is in the middle: the end of the session unlocks too.
-  } finally {
-    client.release(true);
-  }
 }
