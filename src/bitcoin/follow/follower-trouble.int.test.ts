@@ -63,6 +63,38 @@ test.each(TROUBLES)('%s is named, nothing is written meanwhile, and it passes by
   });
 });
 
+test('a node that is pruned while it is followed is refused at the next minute’s check, before a block is missed', async () => {
+  const ledger = newLedger();
+  const source = createMemorySource();
+  source.extend(2);
+  let checks = 0;
+  let isPruned = false;
+  const node: BlockSource = {
+    ...source,
+    check: () => {
+      checks += 1;
+      return isPruned ? Promise.reject(new SourceError('pruned', 'pruned below block 5')) : Promise.resolve();
+    },
+  };
+  let nowMs = 1_000_000;
+  const use = async (follower: Follower): Promise<void> => {
+    await follower.syncNow();
+    source.extend(1);
+    isPruned = true;
+    await follower.syncNow();
+    expect(checks).toBe(1);
+    const head = await ledger.outbox.head();
+    source.extend(1);
+    nowMs += 60_000;
+    await expect(follower.syncNow()).rejects.toThrow('pruned below block 5');
+    expect(follower.status()).toMatchObject({ state: 'pruned', tip: { height: 3 } });
+    expect(await ledger.outbox.head()).toBe(head);
+  };
+  // Without a tick of its own: what it does here, it was told to.
+  const limits = { firstPauseMs: 5, longestPauseMs: 20, pollMs: 3_600_000 };
+  await withFollower(ledger, node, use, { now: () => nowMs, limits });
+});
+
 test('a node that comes back behind is waited for, also by a follower that starts then', async () => {
   const ledger = newLedger();
   const source = createMemorySource();

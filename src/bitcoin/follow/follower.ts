@@ -38,12 +38,20 @@ export interface FollowerDeps extends ChainSettings {
 export interface PauseLimits {
   /** The source is asked for its tip at least this often, because wake-ups may be dropped. */
   pollMs: number;
+  /** The source is checked anew so often: a node may be pruned, or be another one behind its address, while it is followed. */
+  recheckMs: number;
   /** First pause where asking again can help; doubled each time. */
   firstPauseMs: number;
   longestPauseMs: number;
 }
 
-const DEFAULT_PAUSES: Readonly<PauseLimits> = { pollMs: 1_000, firstPauseMs: 200, longestPauseMs: 30_000 };
+const DEFAULT_PAUSES: Readonly<PauseLimits> = {
+  pollMs: 1_000,
+  // One batch of three small calls; far less than a node takes to prune what lies a day back.
+  recheckMs: 60_000,
+  firstPauseMs: 200,
+  longestPauseMs: 30_000,
+};
 
 /** Plans that another follower or a moving source spoiled, before a pause is made. */
 const MAX_SPOILED_PLANS = 20;
@@ -93,7 +101,7 @@ export function createFollower(deps: FollowerDeps): Follower {
   let woken = false;
   let running: Promise<void> | undefined;
   let ended: { error: Error | undefined } | undefined;
-  let isSourceChecked = false;
+  let sourceCheckedMs = -Infinity;
   let status: FollowerStatus = {
     state: 'starting',
     detail: undefined,
@@ -129,9 +137,9 @@ export function createFollower(deps: FollowerDeps): Follower {
   /** One look at the source, and what follows from it. Returns true when there may be more to do at once. */
   async function pass(): Promise<boolean> {
     await view.catchUp();
-    if (!isSourceChecked) {
+    if (deps.now() - sourceCheckedMs >= pauses.recheckMs) {
       await source.check();
-      isSourceChecked = true;
+      sourceCheckedMs = deps.now();
     }
     await openChain({ ledger, view, store, source }, deps);
     invariant(view.chain, 'the chain is open');
@@ -219,7 +227,7 @@ export function createFollower(deps: FollowerDeps): Follower {
           report({ state, detail });
           for (const { reject } of served.splice(0)) reject(error);
           if (state === 'halted' && !(error instanceof BelowStartError)) throw error;
-          isSourceChecked = false;
+          sourceCheckedMs = -Infinity;
           failures += 1;
           await pause(pauseMs(failures));
         }
