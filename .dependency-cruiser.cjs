@@ -13,12 +13,12 @@ const OUTBOX_PORT = 'outbox/outbox\\.ts$';
 module.exports = {
   forbidden: [
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
-    layer('domain-is-pure', 'domain', []),
+    layer('domain-is-pure', 'domain', ['platform/assert\\.ts$']),
     {
       name: 'domain-no-io',
       severity: 'error',
       from: { path: '^src/domain/', pathNot: '\\.test\\.ts$' },
-      to: { dependencyTypes: ['npm', 'core'], pathNot: 'node_modules/zod|^crypto$' },
+      to: { dependencyTypes: ['npm', 'core'], pathNot: 'node_modules/(zod|immutable)/|^crypto$' },
     },
     layer('platform-underneath', 'platform', ['domain/primitives\\.ts$']),
     layer('eventstore', 'eventstore', ['domain/', 'platform/']),

@@ -42,7 +42,22 @@ function eventId<M>(event: DomainEvent, origin: EventOrigin<M>, index: number): 
   if (event.type === 'TransferSent') {
     return transferEventId(origin.ledger, event.data.fromAccountId, event.data.transferId);
   }
+  // So is a withdrawal's, once in the ledger; and a reservation ends once, whichever way: a second end would have the same id.
+  if (event.type === 'FundsReserved') return withdrawalEventId(origin.ledger, event.data.withdrawalId);
+  if (event.type === 'FundsReleased' || event.type === 'WithdrawalSettled') {
+    return withdrawalEndEventId(origin.ledger, event.data.withdrawalId);
+  }
   return deterministicUuid(origin.ledger, origin.key, index);
+}
+
+/** Id of the event that a withdrawal begins with. */
+export function withdrawalEventId(ledger: string, withdrawalId: string): string {
+  return deterministicUuid(ledger, 'withdrawal', withdrawalId);
+}
+
+/** Id of the event that ends a withdrawal's reservation: it is settled, or its money given back. */
+export function withdrawalEndEventId(ledger: string, withdrawalId: string): string {
+  return deterministicUuid(ledger, 'withdrawal-end', withdrawalId);
 }
 
 /** Id of the event that a transfer of this sender has or would have. */

@@ -17,7 +17,27 @@ export type RejectionCode =
   | 'transfer-exists'
   | 'transfer-to-self'
   | 'amount-invalid'
-  | 'insufficient-funds';
+  | 'insufficient-funds'
+  | 'amount-dust'
+  | 'amount-too-large'
+  | 'fee-rate-too-high'
+  | 'wallet-not-chosen'
+  | 'withdrawal-exists'
+  | 'withdrawal-not-found'
+  | 'withdrawal-not-cancellable'
+  | 'withdrawal-not-bumpable'
+  /** It is cancelled, or another payout has it: no payout may take it (any more). */
+  | 'withdrawal-not-payable'
+  /** A coin is reserved for another payout. */
+  | 'coins-reserved'
+  /** The index of the change address was given to another payout. */
+  | 'change-address-taken'
+  | 'payout-not-found'
+  /** The step does not fit where the payout stands. */
+  | 'payout-not-ready'
+  | 'payout-not-resolvable'
+  | 'psbt-mismatch'
+  | 'psbt-incomplete';
 
 export interface Rejection {
   rejected: RejectionCode;

@@ -2,7 +2,8 @@ import type { DomainEvent } from '../events/event-types.js';
 import { MAX_MONEY_SATS } from '../primitives.js';
 import { hasRecentId } from '../recent-ids.js';
 import { reject, type Rejection } from '../rejection.js';
-import type { AccountState } from './account-state.js';
+import { availableSats, type AccountState } from './account-state.js';
+import { insufficientFunds } from './insufficient-funds.js';
 
 export interface SendTransfer {
   transferId: string;
@@ -20,7 +21,7 @@ export interface TransferFacts {
   transferExists: boolean;
 }
 
-/** Moves money in the books from one account to another. Available = credits − sent, and never goes below zero. */
+/** Moves money in the books from one account to another. Available = credits − sent − reserved, and never goes below zero. */
 export function sendTransfer(
   command: SendTransfer,
   state: AccountState,
@@ -36,11 +37,8 @@ export function sendTransfer(
   if (facts.transferExists || hasRecentId(state.recentTransfers, transferId)) {
     return reject('transfer-exists', `Account '${fromAccountId}' has sent a transfer '${transferId}' before.`);
   }
-  const availableSats = facts.creditsSats - state.sentSats;
-  if (amountSats > availableSats) {
-    const shown = availableSats > 0n ? availableSats : 0n;
-    return reject('insufficient-funds', `Account '${fromAccountId}' has ${shown} satoshis available.`);
-  }
+  const available = availableSats(state, facts.creditsSats);
+  if (amountSats > available) return insufficientFunds(fromAccountId, available);
   const amount = amountSats.toString();
   return [
     {

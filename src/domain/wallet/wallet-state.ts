@@ -1,3 +1,5 @@
+import { Map, Set } from 'immutable';
+import { invariant } from '../../platform/assert.js';
 import type { DomainEvent } from '../events/event-types.js';
 import type { WalletCreated } from '../events/wallet-events.js';
 import { addRecentId, NO_RECENT_IDS, type RecentIds } from '../recent-ids.js';
@@ -9,15 +11,24 @@ export interface WalletState {
   readonly events: number;
   /** Index of the next address to hand out. */
   readonly nextIndex: number;
+  /** Index of the next change address. */
+  readonly nextChangeIndex: number;
   /** Scripts watched by hand lately. */
   readonly recentScripts: RecentIds;
+  /** Reserved coins, and the payout that has each. Persistent: 10,000 open payouts hold as many coins and more. */
+  readonly reserved: Map<string, string>;
+  /** The same by payout: the outpoints that it has. */
+  readonly reservedOf: Map<string, Set<string>>;
 }
 
 export const initialWalletState: WalletState = {
   created: null,
   events: 0,
   nextIndex: 0,
+  nextChangeIndex: 0,
   recentScripts: NO_RECENT_IDS,
+  reserved: Map(),
+  reservedOf: Map(),
 };
 
 export function evolveWallet(state: WalletState, event: DomainEvent): WalletState {
@@ -26,18 +37,59 @@ export function evolveWallet(state: WalletState, event: DomainEvent): WalletStat
     case 'WalletCreated':
       return { ...state, events, created: event.data };
     case 'AddressIssued':
-      // Only the addresses of branch 0 are handed out; change is chosen when a transaction is built.
-      if (event.data.branch !== 0) return { ...state, events };
-      return { ...state, events, nextIndex: Math.max(state.nextIndex, event.data.index + 1) };
+      return event.data.branch === 0
+        ? { ...state, events, nextIndex: Math.max(state.nextIndex, event.data.index + 1) }
+        : { ...state, events, nextChangeIndex: Math.max(state.nextChangeIndex, event.data.index + 1) };
     case 'ScriptWatched':
       return {
         ...state,
         events,
         recentScripts: addRecentId(state.recentScripts, event.data.script, state.events),
       };
+    case 'CoinsReserved': {
+      const { payoutId, coins } = event.data;
+      return withReserved(
+        { ...state, events },
+        payoutId,
+        coins.map(({ outpoint }) => outpoint),
+      );
+    }
+    case 'CoinsReleased':
+      return withoutReserved({ ...state, events }, event.data.payoutId, event.data.outpoints);
     default:
       return { ...state, events };
   }
+}
+
+function withReserved(state: WalletState, payoutId: string, outpoints: readonly string[]): WalletState {
+  const reserved = state.reserved.withMutations((map) => {
+    for (const outpoint of outpoints) {
+      invariant(!map.has(outpoint), `coin ${outpoint} is reserved once`);
+      map.set(outpoint, payoutId);
+    }
+  });
+  const own = state.reservedOf.get(payoutId) ?? Set<string>();
+  return { ...state, reserved, reservedOf: state.reservedOf.set(payoutId, own.union(outpoints)) };
+}
+
+function withoutReserved(state: WalletState, payoutId: string, outpoints: readonly string[]): WalletState {
+  const reserved = state.reserved.withMutations((map) => {
+    for (const outpoint of outpoints) {
+      invariant(map.get(outpoint) === payoutId, `coin ${outpoint} is given back by the payout that has it`);
+      map.delete(outpoint);
+    }
+  });
+  const left = (state.reservedOf.get(payoutId) ?? Set<string>()).subtract(outpoints);
+  return {
+    ...state,
+    reserved,
+    reservedOf: left.isEmpty() ? state.reservedOf.delete(payoutId) : state.reservedOf.set(payoutId, left),
+  };
+}
+
+/** Outpoints that the payout has reserved, in no order. */
+export function coinsReservedFor(state: WalletState, payoutId: string): ReadonlySet<string> {
+  return new globalThis.Set(state.reservedOf.get(payoutId) ?? []);
 }
 
 export function walletStream(walletId: string): string {

@@ -45,6 +45,24 @@ export const PROBLEM_CODES = {
   'script-invalid': { status: 422, title: 'The script is not valid' },
   'address-invalid': { status: 422, title: 'The address is not valid' },
 
+  // Withdrawals and payouts
+  'amount-dust': { status: 422, title: 'The amount is too small to be paid' },
+  'amount-too-large': { status: 422, title: 'The amount is larger than allowed here' },
+  'fee-rate-too-high': { status: 422, title: 'The fee rate is higher than allowed here' },
+  'wallet-not-chosen': { status: 422, title: 'It has to be said which wallet pays' },
+  'withdrawal-exists': { status: 409, title: 'The withdrawal exists' },
+  'withdrawal-not-found': { status: 404, title: 'There is no such withdrawal' },
+  'withdrawal-not-cancellable': { status: 409, title: 'The withdrawal cannot be cancelled any more' },
+  'withdrawal-not-bumpable': { status: 409, title: 'The fee of this withdrawal cannot be raised now' },
+  'withdrawal-not-payable': { status: 409, title: 'The withdrawal is not to be paid by this payout' },
+  'coins-reserved': { status: 409, title: 'A coin is reserved for another payout' },
+  'change-address-taken': { status: 409, title: 'The change address belongs to another payout' },
+  'payout-not-found': { status: 404, title: 'There is no such payout' },
+  'payout-not-ready': { status: 409, title: 'The payout is not where this could be done' },
+  'payout-not-resolvable': { status: 409, title: 'The payout cannot be resolved like this' },
+  'psbt-mismatch': { status: 422, title: 'The PSBT is not what was asked for' },
+  'psbt-incomplete': { status: 422, title: 'The PSBT is not completely signed' },
+
   // Blocks
   'chain-source-not-push': { status: 409, title: 'Blocks do not come by push here' },
   'block-unknown-parent': { status: 409, title: 'The parent of the block is not known' },

@@ -1,0 +1,27 @@
+import type { DomainEvent } from '../events/event-types.js';
+import { MAX_PAYOUT_INPUTS, type CoinsReleased } from '../events/payout-events.js';
+import { reject, type Rejection } from '../rejection.js';
+import type { WalletState } from './wallet-state.js';
+
+export interface ReleaseCoins {
+  walletId: string;
+  payoutId: string;
+  /** Undefined: all that the payout has. What it does not have (any more) is left out. */
+  outpoints: readonly string[] | undefined;
+  reason: CoinsReleased['reason'];
+}
+
+/** Gives coins of a payout back. No event where it has none of them: this was done before. */
+export function releaseCoins(command: ReleaseCoins, state: WalletState): DomainEvent[] | Rejection {
+  const { walletId, payoutId, reason } = command;
+  if (state.created === null) return reject('wallet-not-found', `There is no wallet '${walletId}'.`);
+  const outpoints = [...new Set(command.outpoints ?? state.reservedOf.get(payoutId) ?? [])]
+    .filter((outpoint) => state.reserved.get(outpoint) === payoutId)
+    .sort();
+  const events: DomainEvent[] = [];
+  for (let start = 0; start < outpoints.length; start += MAX_PAYOUT_INPUTS) {
+    const part = outpoints.slice(start, start + MAX_PAYOUT_INPUTS);
+    events.push({ type: 'CoinsReleased', data: { walletId, payoutId, outpoints: part, reason } });
+  }
+  return events;
+}
