@@ -35,6 +35,8 @@ export class KeyFileError extends FatalError {}
 export interface LocalKeys {
   /** The wallet's key, made now if it has none. However often and at once it is called, the wallet gets one key. */
   ensure(walletId: string): Promise<LocalKey>;
+  /** The wallet's private master key, for the signer of this process alone; undefined where the wallet has none here. */
+  master(walletId: string): Promise<BIP32Interface | undefined>;
 }
 
 export interface LocalKeysOptions {
@@ -45,14 +47,26 @@ export interface LocalKeysOptions {
 }
 
 export function createLocalKeys(options: LocalKeysOptions): LocalKeys {
-  return { ensure: (walletId) => ensureKey(options, walletId) };
+  return {
+    ensure: (walletId) => ensureKey(options, walletId),
+    async master(walletId) {
+      const path = join(options.directory, keyFileName(walletId));
+      const file = await readKeyFile(path, walletId, networkOfKeys(options));
+      return file && masterOf(file);
+    },
+  };
 }
 
-async function ensureKey(options: LocalKeysOptions, walletId: string): Promise<LocalKey> {
-  const { directory, network } = options;
+function networkOfKeys({ network }: LocalKeysOptions): 'regtest' | 'signet' {
   if (network !== 'regtest' && network !== 'signet') {
     throw new KeyFileError(`keys are not kept here on ${network}`);
   }
+  return network;
+}
+
+async function ensureKey(options: LocalKeysOptions, walletId: string): Promise<LocalKey> {
+  const { directory } = options;
+  const network = networkOfKeys(options);
   const path = join(directory, keyFileName(walletId));
   const there = await readKeyFile(path, walletId, network);
   if (there !== undefined) return localKeyOf(there);
@@ -135,18 +149,18 @@ function parseJson(text: string): unknown {
   }
 }
 
+/** Both networks have testnet's prefixes for keys. */
+function masterOf(file: { seed: string }): BIP32Interface {
+  return bip32.fromSeed(Buffer.from(file.seed, 'hex'), NETWORK_PARAMETERS.regtest);
+}
+
 /** BIP84 account 0 with the coin type of test networks (SLIP44: 1). */
 function localKeyOf(file: { seed: string }): LocalKey {
-  // Both networks have testnet's prefixes for keys.
-  const master = bip32.fromSeed(Buffer.from(file.seed, 'hex'), NETWORK_PARAMETERS.regtest);
-  const account = accountOf(master).neutered().toBase58();
+  const master = masterOf(file);
+  const account = master.deriveHardened(84).deriveHardened(1).deriveHardened(0).neutered().toBase58();
   const fingerprint = Buffer.from(master.fingerprint).toString('hex');
   const body = `wpkh([${fingerprint}/84'/1'/0']${account}/<0;1>/*)`;
   return { descriptor: `${body}#${checksum(body)}`, accountKey: account };
-}
-
-function accountOf(master: BIP32Interface): BIP32Interface {
-  return master.deriveHardened(84).deriveHardened(1).deriveHardened(0);
 }
 
 function hasCode(error: unknown, code: string): boolean {
