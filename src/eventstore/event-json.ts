@@ -24,8 +24,43 @@ export class NotStorableError extends Error {
  *   NaN, NUL characters and lone surrogates in strings, bigint, dates, functions, nesting deeper than MAX_JSON_DEPTH
  */
 export function toStorableJson(value: unknown): string {
-  check(value, '', 0);
-  return JSON.stringify(value);
+  // Nearly every value is plain, and saying so needs no pointers: building them took a fifth of an append's time in this process.
+  if (!isPlain(value, 0)) check(value, '', 0);
+  const json = JSON.stringify(value);
+  // What a string may not hold is escaped in JSON (a lone surrogate since ECMA-262, 2019), so nothing else needs to be looked for.
+  if (json.includes('\\u')) check(value, '', 0);
+  return json;
+}
+
+/** False where something may be wrong, apart from what strings and names hold; `check` then finds out what. */
+function isPlain(value: unknown, depth: number): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true;
+    case 'number':
+      return Math.abs(value) <= Number.MAX_SAFE_INTEGER;
+    case 'object':
+      if (value === null) return true;
+      if (depth >= MAX_JSON_DEPTH) return false;
+      if (Array.isArray(value)) {
+        for (let index = 0; index < value.length; index++) if (!isPlain(value[index], depth + 1)) return false;
+        return true;
+      }
+      return hasPlainMembers(value, depth);
+    default:
+      return false;
+  }
+}
+
+function hasPlainMembers(value: object, depth: number): boolean {
+  if (Object.getPrototypeOf(value) !== Object.prototype) return false;
+  // Inherited members would be seen too: refused, or checked in vain.
+  for (const name in value) {
+    const member = (value as Record<string, unknown>)[name];
+    if (member !== undefined && !isPlain(member, depth + 1)) return false;
+  }
+  return true;
 }
 
 /** @throws NotStorableError for a NUL character or a lone surrogate: `text` of PostgreSQL cannot hold them */

@@ -17,6 +17,7 @@ describe('storable JSON', () => {
     ['a NUL character', { a: { b: 'x\0y' } }, '/a/b'],
     ['a NUL character in a name', { 'a\0': 1 }, '/a\0'],
     ['half of a surrogate pair', ['\ud800'], '/0'],
+    ['half of a surrogate pair in a name', { a: { '\udfff': 1 } }, '/a/\udfff'],
     ['a bigint', { amountSats: 1n }, '/amountSats'],
     ['undefined in a list', [undefined], '/0'],
     ['nothing at all', undefined, ''],
@@ -32,6 +33,18 @@ describe('storable JSON', () => {
     }
     expect(thrown).toBeInstanceOf(NotStorableError);
     expect((thrown as NotStorableError).pointer).toBe(pointer);
+  });
+
+  it('takes what only looks like what it refuses', () => {
+    for (const value of [
+      '\\u0000',
+      '\\ud800',
+      '\u0001\u001f',
+      '\ud83d\ude00',
+      Object.assign(Object.create(null) as object, { a: 1 }),
+    ]) {
+      expect(JSON.parse(toStorableJson({ value }))).toEqual({ value });
+    }
   });
 
   it('refuses nesting without end instead of running out of stack', () => {

@@ -51,6 +51,8 @@ export function createGroupCommit(
   let careful = false;
   let closing: Promise<void> | undefined;
   let closed: (() => void) | undefined;
+  /** Settles the appends of the last batch, if that is still to be done. */
+  let answer: () => void = () => undefined;
 
   function add(append: PreparedAppend): Promise<AppendResult> {
     if (closing !== undefined) return Promise.reject(new RetryableError('the event store is closing'));
@@ -82,12 +84,24 @@ export function createGroupCommit(
   async function next(returning: number): Promise<void> {
     const batch = takeBatch(Math.max(MIN_SPLIT_APPENDS, Math.ceil((queue.length + returning) / 2)));
     const settlements = await commitOrSplit(batch);
-    // First the next batch, then the answers: the database works while we answer.
-    if (queue.length > 0) void next(batch.length);
-    else running = false;
-    for (const settle of settlements) settle();
-    forgetLater(batch);
-    if (!running) closed?.();
+    answer();
+    answer = () => {
+      answer = () => undefined;
+      for (const settle of settlements) settle();
+      forgetLater(batch);
+    };
+    // First the next batch, then the answers, so that the database works while we answer: in a later turn, because the pool
+    // gives a connection only after all promise reactions that are due, and those are all our clients with their next appends.
+    if (queue.length > 0) {
+      void next(batch.length);
+      setImmediate(() => {
+        answer();
+      });
+      return;
+    }
+    running = false;
+    answer();
+    closed?.();
   }
 
   function takeBatch(maxAppends: number): Waiting[] {

@@ -71,6 +71,27 @@ describe('group commit', () => {
     ]);
   });
 
+  it('sends the next batch before anybody hears of the last one: the database works while we answer', async () => {
+    const seen: string[] = [];
+    const { group } = setUp(
+      async (batch) => {
+        // As the pool does: a connection, and with it the statement, only after the promise reactions that are due.
+        await new Promise((resolve) => process.nextTick(resolve));
+        seen.push(`sent ${streamsOf(batch).join()}`);
+        await new Promise(setImmediate);
+        return accepted(batch);
+      },
+      { maxBatchAppends: 1 },
+    );
+    await Promise.all(
+      ['a', 'b', 'c'].map(async (stream) => {
+        await group.add(append(stream));
+        seen.push(`answered ${stream}`);
+      }),
+    );
+    expect(seen).toEqual(['sent a', 'sent b', 'answered a', 'sent c', 'answered b', 'answered c']);
+  });
+
   it('keeps the order within its limits of number and bytes', async () => {
     const { group, batches } = setUp(accepted, { maxBatchAppends: 2 });
     await Promise.all(['a', 'b', 'c', 'd', 'e'].map((stream) => group.add(append(stream))));

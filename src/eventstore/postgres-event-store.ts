@@ -40,7 +40,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
 
   return {
     // What is wrong with the request itself rejects, as every other failure does.
-    append: async (request) => await groupCommit.add(prepareAppend(request, upcaster)),
+    append: async (request) => groupCommit.add(prepareAppend(request, upcaster)),
     readStream: (stream, fromRevision, limit) => readStream(pool, ledger, upcaster, stream, fromRevision, limit),
     findOutcome: (key) => findOutcome(pool, ledger, key),
     close: () => groupCommit.close(),

@@ -80,10 +80,9 @@ function prepareEvent(event: NewEvent, upcaster: Upcaster): PreparedEvent {
     `event ${type} must be written with schema version ${upcaster.currentVersion(type)}, not ${schemaVersion}`,
   );
   const dataJson = toStorableJson(event.data);
-  const bytes = Buffer.byteLength(dataJson);
-  if (bytes > MAX_EVENT_BYTES) throw new EventTooLargeError(type, bytes);
+  if (isLonger(dataJson, MAX_EVENT_BYTES)) throw new EventTooLargeError(type, Buffer.byteLength(dataJson));
   const metadataJson = toStorableJson(event.metadata);
-  if (Buffer.byteLength(metadataJson) > MAX_METADATA_BYTES) {
+  if (isLonger(metadataJson, MAX_METADATA_BYTES)) {
     throw new NotStorableError('/metadata', `has more than ${MAX_METADATA_BYTES} bytes`);
   }
   return { id, type, schemaVersion, dataJson, metadataJson };
@@ -94,13 +93,22 @@ function prepareOutcome(idempotency: NonNullable<AppendRequest['idempotency']>):
   checkText(key, 'idempotency key', MAX_KEY_BYTES);
   invariant(HASH_PATTERN.test(requestHash), 'a request hash is 64 hex digits');
   const outcomeJson = toStorableJson(idempotency.outcome);
-  if (Buffer.byteLength(outcomeJson) > MAX_OUTCOME_BYTES) {
+  if (isLonger(outcomeJson, MAX_OUTCOME_BYTES)) {
     throw new NotStorableError('/outcome', `has more than ${MAX_OUTCOME_BYTES} bytes`);
   }
   return { key, requestHash, outcomeJson };
 }
 
+/** At most three bytes of UTF-8 for each unit of UTF-16: what is short need not be counted. */
+function isLonger(text: string, maxBytes: number): boolean {
+  return text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes;
+}
+
+/** As ids and keys nearly always are: then its length is its bytes. */
+const PRINTABLE_ASCII = /^[\x20-\x7e]+$/;
+
 function checkText(text: string, what: string, maxBytes: number): void {
+  if (text.length <= maxBytes && PRINTABLE_ASCII.test(text)) return;
   checkStorableText(text, `/${what}`);
   const bytes = Buffer.byteLength(text);
   invariant(bytes >= 1 && bytes <= maxBytes, `${what} must have 1 to ${maxBytes} bytes`);
