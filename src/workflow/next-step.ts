@@ -1,7 +1,6 @@
 import type { ChainFacts } from './ports.js';
 import {
   candidateOf,
-  isAnythingSigned,
   isTaken,
   newestSignedPayment,
   outpointsOf,
@@ -21,16 +20,15 @@ export type ReplaceCause =
 /** What is to be done next for a payout. */
 export type Step =
   | { kind: 'prepare' }
-  | { kind: 'cancel' }
   | { kind: 'sign'; candidate: number }
   | { kind: 'offer' }
   | { kind: 'replace'; cause: ReplaceCause }
   | { kind: 'refuse-bump'; reason: 'confirmed'; detail: string }
   | { kind: 'settle'; txid: string }
-  | { kind: 'close'; txid: string; chainFeeSats: bigint }
+  | { kind: 'close'; txid: string; childTxids: readonly string[] }
   | { kind: 'halt'; outpoint: string; byTxid: string; blockHash: string; height: number }
   | { kind: 'resume'; byTxid: string }
-  /** It is over: accounts and coins are told. */
+  /** It is over: accounts and coins are told, and what a person resolved is closed. */
   | { kind: 'finish' }
   /** Nothing before this moment (milliseconds since 1970), or before something happens. */
   | { kind: 'wait'; untilMs: number | null };
@@ -55,7 +53,7 @@ export function nextStep(payout: PayoutView, facts: ChainFacts, notBefore: NotBe
     const of = candidateOf(payout, place.txid);
     return of === undefined ? [] : [{ ...place, of, confirmations: facts.tip.height - place.height + 1 }];
   });
-  const paid = ours.find(({ of }) => of.kind === 'payment' && !of.isVoid);
+  const paid = ours.find(({ of, txid }) => of.kind === 'payment' && isOwn(of, txid));
   if (paid !== undefined) return afterPayment(payout, paid, ours, notBefore, nowMs);
 
   const [foreign] = foreignSpends(payout, facts, ours);
@@ -67,8 +65,15 @@ export function nextStep(payout: PayoutView, facts: ChainFacts, notBefore: NotBe
       : { kind: 'resume', byTxid: halted.byTxid };
   }
   if (foreign !== undefined) return { kind: 'halt', ...foreign };
-  if (payout.withdrawals.length === 0 && !isAnythingSigned(payout)) return { kind: 'cancel' };
   return towardsPayment(payout, facts, notBefore, nowMs);
+}
+
+/**
+ * Whether it is a payment that we stand by: also one of an earlier round, which a reorg has brought back. What was voided before it was
+ * signed is not.
+ */
+function isOwn({ isVoid, signed }: CandidateView, txid: string): boolean {
+  return !isVoid || signed.some((form) => form.txid === txid);
 }
 
 interface Place {
@@ -86,6 +91,8 @@ function afterPayment(
   notBefore: NotBefore,
   nowMs: number,
 ): Step {
+  // Somebody took a coin that only another candidate spends: that did not stop this one.
+  if (payout.halted !== null) return { kind: 'resume', byTxid: payout.halted.byTxid };
   if (payout.settledTxid === null && paid.confirmations >= payout.completeAt)
     return { kind: 'settle', txid: paid.txid };
   if (payout.bump !== null) {
@@ -97,8 +104,7 @@ function afterPayment(
   }
   const children = ours.filter(({ of }) => of.kind === 'child');
   if (payout.settledTxid !== null && isBuried(payout, paid, children)) {
-    const chainFeeSats = [paid, ...children].reduce((sum, { of }) => sum + BigInt(of.transaction.feeSats), 0n);
-    return { kind: 'close', txid: paid.txid, chainFeeSats };
+    return { kind: 'close', txid: paid.txid, childTxids: children.map(({ txid }) => txid) };
   }
   // A child that is not in a block yet still wants to get there: its coin is spent in it and nowhere else.
   const isChildWaiting = openChildren(payout, paid, children).length > 0;
@@ -129,7 +135,7 @@ function foreignSpends(
   ours: readonly Place[],
 ): { outpoint: string; byTxid: string; blockHash: string; height: number }[] {
   const voided = ours
-    .filter(({ of }) => of.isVoid)
+    .filter(({ of, txid }) => !isOwn(of, txid))
     .map(({ txid, height, of }) => ({
       outpoint: outpointsOf(of.transaction)[0] ?? '',
       byTxid: txid,
@@ -139,7 +145,9 @@ function foreignSpends(
   const live = new Set(
     payout.candidates.filter(({ isVoid }) => !isVoid).flatMap(({ transaction }) => outpointsOf(transaction)),
   );
-  const isLive = ({ outpoint }: { outpoint: string }): boolean => live.size === 0 || live.has(outpoint);
+  // Coins that are reserved and in no transaction yet count too; but not those that a person's decision has left behind.
+  const isLive = ({ outpoint }: { outpoint: string }): boolean =>
+    live.has(outpoint) || (live.size === 0 && payout.round === 0);
   return [...facts.foreign.filter(isLive), ...voided];
 }
 
