@@ -1,7 +1,7 @@
 import type { PlannedInput } from '../../domain/events/payout-events.js';
 import type { Branch } from '../../domain/events/wallet-events.js';
-import { invariant } from '../../platform/assert.js';
 import type { ScriptKind } from '../descriptors/parse-descriptor.js';
+import { kindOfScript } from './script-kind.js';
 
 /** A coin of a wallet that may be spent: its script is one of the wallet's descriptors. */
 export interface Coin {
@@ -17,27 +17,13 @@ export interface Coin {
   readonly confirmations: number;
 }
 
-export function outpointOf({ txid, vout }: { readonly txid: string; readonly vout: number }): string {
-  return `${txid}:${vout}`;
-}
-
-const SHAPES: readonly (readonly [ScriptKind, RegExp])[] = [
-  ['wpkh', /^0014[0-9a-f]{40}$/],
-  ['tr', /^5120[0-9a-f]{64}$/],
-  ['sh-wpkh', /^a914[0-9a-f]{40}87$/],
-  ['pkh', /^76a914[0-9a-f]{40}88ac$/],
-];
-
-/** The kind of descriptor that a script of a wallet is of; undefined where no descriptor of ours makes such scripts. */
-export function kindOfScript(script: string): ScriptKind | undefined {
-  return SHAPES.find(([, shape]) => shape.test(script))?.[0];
-}
-
-/** An input that was planned before, as a coin again. */
-export function coinOfInput(input: PlannedInput): Coin {
-  const { txid, vout, script, derivation, blockHash } = input;
-  const kind = kindOfScript(script);
-  invariant(kind !== undefined, `input ${outpointOf(input)} was planned, so its script is one of a descriptor`);
-  const amountSats = BigInt(input.amountSats);
-  return { txid, vout, amountSats, script, kind, derivation, blockHash, confirmations: blockHash === null ? 0 : 1 };
+/**
+ * An input that was planned before, as a coin again.
+ *
+ * @throws InvariantError for a script that no descriptor of one key makes
+ */
+export function coinOfInput({ txid, vout, amountSats, script, derivation, blockHash }: PlannedInput): Coin {
+  const kind = kindOfScript(Buffer.from(script, 'hex'));
+  const confirmations = blockHash === null ? 0 : 1;
+  return { txid, vout, amountSats: BigInt(amountSats), script, kind, derivation, blockHash, confirmations };
 }
