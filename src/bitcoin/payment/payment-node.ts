@@ -32,6 +32,8 @@ export interface PaymentNode {
    * transactions. What cannot be found is missing from the answer.
    */
   previousTransactions(wanted: readonly WantedTransaction[]): Promise<ReadonlyMap<string, Uint8Array>>;
+  /** Breaks off what is under way. Where blocks come from is not its own to close. */
+  close(): Promise<void>;
 }
 
 export interface FeeEstimate {
