@@ -101,6 +101,7 @@ export interface PayoutRow {
   halted_height: number | null;
   resolved: string | null;
   resolved_note: string | null;
+  resolved_txid: string | null;
   settled_at: Date | null;
   settled_txid: string | null;
   fee_sats: bigint | null;
@@ -330,6 +331,7 @@ export const payoutTables = {
       halted_height: nullableInt,
       resolved: nullableText,
       resolved_note: prose,
+      resolved_txid: nullableText,
       settled_at: nullableTime,
       settled_txid: nullableText,
       fee_sats: nullableSats,
@@ -411,7 +413,7 @@ export const payoutTables = {
     name: 'coin_reservation',
     columns: { outpoint: text, wallet_id: text, payout_id: text, amount_sats: sats, held: flag, height: int },
     key: ['outpoint'],
-    indexes: ['wallet_id, to_position WHERE held', 'payout_id WHERE held'],
+    indexes: ['wallet_id, to_position WHERE held', 'payout_id'],
   }),
   work: rowTable<PayoutWorkRow>({
     name: 'payout_work',

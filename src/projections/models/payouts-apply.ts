@@ -131,6 +131,7 @@ function start(event: ProjectedEvent, data: DataOf<'PayoutStarted'>, tables: Pay
     ...NOT_HALTED,
     resolved: null,
     resolved_note: null,
+    resolved_txid: null,
     settled_at: null,
     settled_txid: null,
     fee_sats: null,
@@ -174,7 +175,14 @@ function resolve(event: ProjectedEvent, data: DataOf<'PayoutResolved'>, tables: 
   for (const spend of tables.foreign.group(payoutId)) {
     if (spend.by_txid === byTxid) tables.foreign.remove(spend.outpoint);
   }
-  const change: Change = { ...NOT_HALTED, resolved: outcome, resolved_note: note, reason: null, detail: null };
+  const change: Change = {
+    ...NOT_HALTED,
+    resolved: outcome,
+    resolved_note: note,
+    resolved_txid: byTxid,
+    reason: null,
+    detail: null,
+  };
   changeWork(payoutId, tables, { is_halted: false });
   switch (outcome) {
     case 'pay-again':
