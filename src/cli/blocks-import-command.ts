@@ -1,28 +1,16 @@
-import { openDatabase } from '../app/open-database.js';
 import { importBlocks, type ImportSummary } from '../bitcoin/import/import-blocks.js';
 import { createPostgresEventStore } from '../eventstore/postgres-event-store.js';
 import { createPostgresOutbox } from '../outbox/postgres-outbox.js';
-import { readConfig } from '../platform/config.js';
-import { createLogger } from '../platform/logger.js';
-import { createPool } from '../platform/postgres/pool.js';
 import { EXIT_FAILED } from './exit.js';
-import { createProgress } from './progress.js';
+import { withDatabase } from './with-database.js';
 
 const CONNECTIONS = 4;
 
 /** `tallystick blocks import FILE…`: exit code 1 where a block or a file is damaged; what is sound is connected all the same. */
 export async function runBlocksImport(files: readonly string[], options: { json?: boolean }): Promise<void> {
-  const config = readConfig(process.env);
-  const { ledger, network, startBlock, depositConfirmations, finalityDepth } = config;
   const json = options.json === true;
-  const database = await openDatabase(config, 'attach', createLogger(config.logLevel));
-  const pool = createPool(database.url, {
-    max: CONNECTIONS,
-    role: database.role,
-    applicationName: 'tallystick-import',
-  });
-  const progress = createProgress({ json, label: 'import' });
-  try {
+  await withDatabase({ label: 'import', connections: CONNECTIONS, json }, async ({ config, pool, progress }) => {
+    const { ledger, network, startBlock, depositConfirmations, finalityDepth } = config;
     const store = createPostgresEventStore({ pool, ledger });
     const summary = await importBlocks({
       files,
@@ -43,11 +31,7 @@ export async function runBlocksImport(files: readonly string[], options: { json?
     progress.stop();
     process.stdout.write(json ? `${JSON.stringify(summary, bigintAsText)}\n` : describe(summary));
     if (summary.problemCount > 0) process.exitCode = EXIT_FAILED;
-  } finally {
-    progress.stop();
-    await pool.end();
-    await database.close();
-  }
+  });
 }
 
 function bigintAsText(_key: string, value: unknown): unknown {

@@ -1,9 +1,7 @@
 import { once } from 'node:events';
-import { openDatabase } from '../app/open-database.js';
 import { createPostgresOutbox } from '../outbox/postgres-outbox.js';
-import { ConfigError, readConfig } from '../platform/config.js';
-import { createLogger } from '../platform/logger.js';
-import { createPool } from '../platform/postgres/pool.js';
+import { ConfigError } from '../platform/config.js';
+import { withDatabase } from './with-database.js';
 
 /** Events per read: a page of usual events is about 1 MB. */
 const PAGE = 1000;
@@ -12,10 +10,8 @@ const PAGE = 1000;
 export async function runEventsExport(options: { after: string }): Promise<void> {
   if (!/^(0|[1-9]\d{0,17})$/.test(options.after))
     throw new ConfigError('--after', `'${options.after}' is not a position`);
-  const config = readConfig(process.env);
-  const database = await openDatabase(config, 'attach', createLogger(config.logLevel));
-  const pool = createPool(database.url, { max: 1, role: database.role });
-  try {
+  // Standard output is the log: no progress.
+  await withDatabase({ label: 'export', connections: 1, json: false }, async ({ config, pool }) => {
     const outbox = createPostgresOutbox({ pool, ledger: config.ledger });
     const head = await outbox.head();
     let position = BigInt(options.after);
@@ -30,8 +26,5 @@ export async function runEventsExport(options: { after: string }): Promise<void>
       }
       position = events.at(-1)?.position ?? head;
     }
-  } finally {
-    await pool.end();
-    await database.close();
-  }
+  });
 }

@@ -1,10 +1,7 @@
-import { openDatabase } from '../app/open-database.js';
-import { ConfigError, readConfig } from '../platform/config.js';
-import { createLogger } from '../platform/logger.js';
-import { createPool } from '../platform/postgres/pool.js';
+import { ConfigError } from '../platform/config.js';
 import { ALL_PROJECTIONS } from '../projections/all-projections.js';
 import { rebuildProjections } from '../projections/rebuild/rebuild-projections.js';
-import { createProgress } from './progress.js';
+import { withDatabase } from './with-database.js';
 
 const CONNECTIONS = 12;
 
@@ -14,16 +11,8 @@ export async function runRebuild(names: readonly string[], options: { json?: boo
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0)
     throw new ConfigError('projection', `no ${unknown.join(', ')}: there are ${known.join(', ')}`);
-  const config = readConfig(process.env);
   const json = options.json === true;
-  const database = await openDatabase(config, 'attach', createLogger(config.logLevel));
-  const pool = createPool(database.url, {
-    max: CONNECTIONS,
-    role: database.role,
-    applicationName: 'tallystick-rebuild',
-  });
-  const progress = createProgress({ json, label: 'rebuild' });
-  try {
+  await withDatabase({ label: 'rebuild', connections: CONNECTIONS, json }, async ({ config, pool, progress }) => {
     const started = Date.now();
     let position = 0n;
     await rebuildProjections({
@@ -44,9 +33,5 @@ export async function runRebuild(names: readonly string[], options: { json?: boo
         ? `${JSON.stringify({ rebuilt, position: position.toString(), seconds })}\n`
         : `rebuilt ${rebuilt.join(', ')} from ${position} events in ${seconds.toFixed(1)} s\n`,
     );
-  } finally {
-    progress.stop();
-    await pool.end();
-    await database.close();
-  }
+  });
 }

@@ -1,27 +1,15 @@
-import { openDatabase } from '../app/open-database.js';
-import { readConfig } from '../platform/config.js';
-import { createLogger } from '../platform/logger.js';
-import { createPool } from '../platform/postgres/pool.js';
 import { ALL_PROJECTIONS } from '../projections/all-projections.js';
 import type { Mismatch } from '../projections/verify/mismatch.js';
 import { verifyLedger } from '../projections/verify/verify-ledger.js';
 import { EXIT_FAILED } from './exit.js';
-import { createProgress } from './progress.js';
+import { withDatabase } from './with-database.js';
 
 const CONNECTIONS = 12;
 
 /** `tallystick verify`: exit code 1 where anything is not as the log says. */
 export async function runVerify(options: { json?: boolean }): Promise<void> {
-  const config = readConfig(process.env);
   const json = options.json === true;
-  const database = await openDatabase(config, 'attach', createLogger(config.logLevel));
-  const pool = createPool(database.url, {
-    max: CONNECTIONS,
-    role: database.role,
-    applicationName: 'tallystick-verify',
-  });
-  const progress = createProgress({ json, label: 'verify' });
-  try {
+  await withDatabase({ label: 'verify', connections: CONNECTIONS, json }, async ({ config, pool, progress }) => {
     const report = await verifyLedger({
       pool,
       ledger: config.ledger,
@@ -44,11 +32,7 @@ export async function runVerify(options: { json?: boolean }): Promise<void> {
       );
     }
     if (total > 0) process.exitCode = EXIT_FAILED;
-  } finally {
-    progress.stop();
-    await pool.end();
-    await database.close();
-  }
+  });
 }
 
 function describe({ kind, where, key, stored, expected }: Mismatch): string {

@@ -306,6 +306,45 @@ test('tables of another version are rebuilt at the start', async () => {
   expect(checkpoint).toMatchObject({ version: 2, generation: 1n, position: head, state: 'live' });
 });
 
+test('read models that are not there, as after a restore without them, are rebuilt at the start, and under a running runner', async () => {
+  const { pool, ownerPool } = database;
+  const first = await startRunner('lost');
+  const head = await tellLog(ownerPool, 'lost', [...opening, transferSent('t', 'alice', 'bob', 5)]);
+  expect(await first.waitFor(head, undefined, 10_000)).toBe(head);
+  await stopRunners();
+  const live = await dumpTables(pool, readSchema('lost'));
+  await ownerPool.query('DROP SCHEMA read_lost CASCADE');
+  const second = await startRunner('lost');
+  expect(await second.waitFor(head, undefined, 20_000)).toBe(head);
+  expect(await dumpTables(pool, readSchema('lost'))).toEqual(live);
+
+  await ownerPool.query('DROP TABLE read_lost.account_books');
+  const next = await tellLog(ownerPool, 'lost', [transferSent('t2', 'alice', 'bob', 5)]);
+  expect(await second.waitFor(next, undefined, 20_000)).toBe(next);
+  await stopRunners();
+  const healed = await dumpTables(pool, readSchema('lost'));
+  await rebuildProjections({ pool, ledger: 'lost', projections: ALL_PROJECTIONS });
+  expect(healed).toEqual(await dumpTables(pool, readSchema('lost')));
+});
+
+test('a read model that is ahead of the log, as after a restore of an older log, is rebuilt', async () => {
+  const { pool, ownerPool } = database;
+  const first = await startRunner('ahead');
+  const head = await tellLog(ownerPool, 'ahead', [...opening, transferSent('t', 'alice', 'bob', 5)]);
+  expect(await first.waitFor(head, undefined, 10_000)).toBe(head);
+  await stopRunners();
+  const live = await dumpTables(pool, readSchema('ahead'));
+  await ownerPool.query(
+    `UPDATE projection_checkpoint SET position = position + 1 WHERE ledger = 'ahead' AND name = 'accounts'`,
+  );
+  const second = await startRunner('ahead');
+  const next = await tellLog(ownerPool, 'ahead', [accountOpened('carol')]);
+  expect(await second.waitFor(next, undefined, 20_000)).toBe(next);
+  const { rows } = await pool.query(`SELECT account_id FROM read_ahead.account WHERE account_id = 'carol'`);
+  expect(rows).toHaveLength(1);
+  expect(live['account']).toHaveLength(2);
+});
+
 test('tables that a newer version has no more go with the switch, and nobody else’s', async () => {
   const { pool } = database;
   const withTables = (version: number, names: readonly string[]): Projection =>

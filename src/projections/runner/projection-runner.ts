@@ -2,7 +2,6 @@ import type pg from 'pg';
 import type { OutboxFeed } from '../../outbox/outbox.js';
 import { RetryableError } from '../../platform/errors.js';
 import { haltRebuild, readCheckpoints, setCheckpointState } from '../checkpoint.js';
-import type { Checkpoint } from '../checkpoint.js';
 import { ensureTables } from '../ensure-tables.js';
 import { ProgressTracker } from '../progress.js';
 import type { Progress } from '../progress.js';
@@ -13,6 +12,7 @@ import type { ProjectionStatus } from '../status.js';
 import { catchUpAside } from './catch-up-aside.js';
 import { CATCH_UP_BATCH, gatherLane } from './gather-lane.js';
 import type { Ready } from './gather-lane.js';
+import { findUnusable, findWithoutTables } from './find-unusable.js';
 import { GuardLostError } from './guard-lost-error.js';
 import type { Halt } from './lane.js';
 import { withLeadership } from './leadership.js';
@@ -125,7 +125,7 @@ async function lead(
   await ensureTables(client, ledger, projections);
   const retried = [...(await readCheckpoints(client, ledger)).values()].filter(({ state }) => state === 'halted');
   for (const { name } of retried) await setCheckpointState(client, ledger, name, 'live');
-  const rebuilding = await startRebuilds(options, await readCheckpoints(client, ledger), signal);
+  const rebuilding = await startRebuilds(options, signal);
   try {
     while (!signal.aborted) {
       try {
@@ -133,11 +133,23 @@ async function lead(
       } catch (error) {
         if (error instanceof SwitchInProgressError) await pause(SWITCH_RETRY_MS, signal);
         else if (!(error instanceof GuardLostError)) throw error;
+        else await throwIfTablesAreGone(options, rebuilding, error);
       }
     }
   } finally {
     await rebuilding.done;
   }
+}
+
+/** Somebody has removed tables under the runner: they are rebuilt when it takes the lead again. */
+async function throwIfTablesAreGone(
+  { pool, ledger, projections }: ProjectionRunnerOptions,
+  rebuilding: Rebuilding,
+  cause: GuardLostError,
+): Promise<void> {
+  const live = projections.filter(({ name }) => !rebuilding.names.has(name));
+  const gone = await findWithoutTables(pool, ledger, live);
+  if (gone.length > 0) throw new RetryableError(`tables of ${gone.join(', ')} are gone`, {}, { cause });
 }
 
 interface Rebuilding {
@@ -149,15 +161,9 @@ interface Rebuilding {
 
 async function startRebuilds(
   { projections, rebuild, onHalt, onNotice, pool, ledger }: ProjectionRunnerOptions,
-  checkpoints: ReadonlyMap<string, Checkpoint>,
   signal: AbortSignal,
 ): Promise<Rebuilding> {
-  const names = projections
-    .filter(
-      ({ name, version }) =>
-        checkpoints.get(name)?.version !== version || checkpoints.get(name)?.state === 'rebuilding',
-    )
-    .map(({ name }) => name);
+  const names = await findUnusable(pool, ledger, projections);
   let callback = (): void => undefined;
   const rebuilding: Rebuilding = {
     names: new Set(names),

@@ -5,6 +5,7 @@ import type { Rung } from '../tables/ladder-table.js';
 import { createLadderLoader, createRowLoader } from '../tables/load-rows.js';
 import type { RunNamed } from '../tables/load-rows.js';
 import { RowTable } from '../tables/row-table.js';
+import { hasEnd } from '../tables/table-definition.js';
 import type { AppendTableDefinition, RowTableDefinition, TableDefinition } from '../tables/table-definition.js';
 import type { TableChanges } from '../tables/write-changes.js';
 import { BatchSink } from '../tables/version.js';
@@ -57,12 +58,12 @@ function createHandle(
   schema: string,
   run: RunNamed,
 ): { handle: AnyHandle; sink: BatchSink<object> } {
-  const sink = new BatchSink<object>();
+  const sink = new BatchSink<object>(hasEnd(table));
   switch (table.kind) {
     case 'ladder': {
       const rungs = sink as unknown as BatchSink<Rung>;
       const loader = createLadderLoader(schema, table, run);
-      return { handle: new LadderTable(table.name, table.sums.length, clock, rungs, loader), sink };
+      return { handle: new LadderTable(table, clock, rungs, loader), sink };
     }
     case 'rows': {
       const definition = table as unknown as RowTableDefinition<Record<string, unknown>>;

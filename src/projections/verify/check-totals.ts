@@ -13,15 +13,17 @@ export async function checkTotals(
   list: MismatchList,
 ): Promise<void> {
   const schema = quoted(readSchema(ledger));
-  const valid = `from_position <= ${position} AND to_position > ${position}`;
-  const top = (table: string, key: string, sum: string): string =>
-    `SELECT DISTINCT ON (${key}) ${key} AS id, ${sum} AS sats FROM ${schema}.${table} WHERE ${valid}
+  const begun = `from_position <= ${position}`;
+  const valid = `${begun} AND to_position > ${position}`;
+  // Of an endless ladder the newest version that had begun, of another the one that had begun and not ended.
+  const top = (table: string, key: string, sum: string, condition = valid): string =>
+    `SELECT DISTINCT ON (${key}) ${key} AS id, ${sum} AS sats FROM ${schema}.${table} WHERE ${condition}
      ORDER BY ${key}, height DESC, from_position DESC`;
   const { rows } = await client.query<{ where: string; stored: string; expected: string }>(
-    `WITH book AS (${top('book_balance', 'book', 'balance_sats')}),
+    `WITH book AS (${top('book_balance', 'book', 'balance_sats', begun)}),
        held AS (${top('wallet_chain', 'wallet_id', 'confirmed_sats + immature_sats')}),
        owed_chain AS (${top('account_chain', 'account_id', 'deposited_sats')}),
-       owed_books AS (${top('account_books', 'account_id', 'received_sats - sent_sats')}),
+       owed_books AS (${top('account_books', 'account_id', 'received_sats - sent_sats', begun)}),
        coins AS (SELECT wallet_id AS id, sum(amount_sats) AS sats FROM ${schema}.coin
                  WHERE ${valid} AND created_height IS NOT NULL AND spent_height IS NULL GROUP BY wallet_id),
        wallet AS (SELECT id FROM held UNION SELECT id FROM coins UNION SELECT substr(id, 8) FROM book WHERE starts_with(id, 'wallet:')),

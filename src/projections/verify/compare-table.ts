@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
 import { quoted } from '../tables/identifiers.js';
-import { isVersioned, keyColumns, physicalColumns } from '../tables/table-definition.js';
+import { hasEnd, isVersioned, keyColumns, physicalColumns } from '../tables/table-definition.js';
 import type { TableDefinition } from '../tables/table-definition.js';
 import type { MismatchList } from './mismatch.js';
 
@@ -37,10 +37,10 @@ function rowsAsOf(schema: string, table: TableDefinition, position: bigint): str
   const columns = physicalColumns(table).map(({ name }) => quoted(name));
   let since = 'from_position';
   if (isVersioned(table)) {
-    columns.push(
-      'from_position',
-      `CASE WHEN to_position > ${position} THEN ${POSITION_INFINITY} ELSE to_position END AS to_position`,
-    );
+    columns.push('from_position');
+    if (hasEnd(table)) {
+      columns.push(`CASE WHEN to_position > ${position} THEN ${POSITION_INFINITY} ELSE to_position END AS to_position`);
+    }
   } else if (table.kind === 'append') {
     since = quoted(table.position);
   }

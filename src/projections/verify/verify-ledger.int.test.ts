@@ -161,6 +161,22 @@ test('one lost row in every table: each is named', async () => {
   expect(inTables.every(({ stored, expected }) => stored === null && expected !== null)).toBe(true);
 });
 
+test('a table that is gone, or lacks a column, is named, and the others are compared all the same', async () => {
+  const { ownerPool } = database;
+  await ownerPool.query('DROP TABLE read_checked.account_books');
+  await ownerPool.query('ALTER TABLE read_checked.coin DROP COLUMN amount_sats');
+  await ownerPool.query(`UPDATE read_checked.account SET metadata = '{"a":1}' WHERE account_id = 'alice'`);
+  const { mismatches, tables } = await verify();
+  expect(tables).toBe(TABLES.length);
+  expect(mismatches).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ kind: 'table', where: 'account_books', key: 'as a whole' }),
+      expect.objectContaining({ kind: 'table', where: 'coin', key: 'as a whole' }),
+      expect.objectContaining({ kind: 'table', where: 'account', key: expect.stringContaining('alice') as string }),
+    ]),
+  );
+});
+
 test('money that is in one table and not in another is told as such', async () => {
   await database.pool.query(
     `UPDATE read_checked.coin SET amount_sats = amount_sats + 1 WHERE spent_height IS NULL AND created_height IS NOT NULL`,

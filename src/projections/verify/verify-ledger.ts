@@ -89,7 +89,9 @@ async function verify(options: VerifyOptions, client: pg.PoolClient): Promise<Ve
     isFirst = false;
   }
   const all = groups[0]?.projections.length === projections.length;
-  if (all && groups.length === 1) await checkTotals(client, ledger, position, list);
+  if (all && groups.length === 1) {
+    await namingBrokenTable('books', list, () => checkTotals(client, ledger, position, list));
+  }
   return { position, tables, mismatches: list.listed, total: list.total };
 }
 
@@ -178,10 +180,25 @@ async function verifyGroup(
   for (const table of tables) {
     signal?.throwIfAborted();
     onProgress?.({ phase: 'compare', position, head: position, table: table.name });
-    await compareTable(client, table, { live: readSchema(ledger), replayed: scratch }, position, list);
+    await namingBrokenTable(table.name, list, () =>
+      compareTable(client, table, { live: readSchema(ledger), replayed: scratch }, position, list),
+    );
   }
   return tables.length;
 }
+
+/** A table that is not there, or has not the columns that it should have, is a finding as well. */
+async function namingBrokenTable(where: string, list: MismatchList, check: () => Promise<void>): Promise<void> {
+  try {
+    await check();
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error) || !BROKEN_TABLE.includes(String(error.code))) throw error;
+    list.add({ kind: 'table', where, key: 'as a whole', stored: error.message, expected: 'a table that can be read' });
+  }
+}
+
+/** Undefined schema, table, column; types that cannot be compared. */
+const BROKEN_TABLE: readonly string[] = ['3F000', '42P01', '42703', '42804'];
 
 function isDatabaseError(error: unknown): boolean {
   return error instanceof RetryableError || (error instanceof Error && 'severity' in error);
