@@ -1,5 +1,5 @@
 import * as ecc from '@bitcoinerlab/secp256k1';
-import { BIP32Factory } from 'bip32';
+import { BIP32Factory, type BIP32Interface } from 'bip32';
 import { networks, Transaction } from 'bitcoinjs-lib';
 import { buildPsbt } from '../../src/bitcoin/payment/build-psbt.js';
 import { createLocalSigner } from '../../src/bitcoin/payment/local-signer.js';
@@ -33,6 +33,8 @@ export interface TestPayer {
   change: Descriptor;
   sign(psbt: Uint8Array): Promise<Uint8Array>;
   script(branch: 0 | 1, index: number): string;
+  /** The private key, not tweaked for taproot. */
+  keyAt(branch: 0 | 1, index: number): BIP32Interface;
 }
 
 /** A wallet of one kind whose keys the local signer has. */
@@ -59,6 +61,7 @@ export function createTestPayer(kind: ScriptKind, seedByte = 7): TestPayer {
       if (answer.kind !== 'signed' || typeof answer.signed === 'string') throw new Error(JSON.stringify(answer));
       return answer.signed;
     },
+    keyAt: (branch, index) => master.derivePath(`m/${purpose}'/1'/0'/${branch}/${index}`),
     script: (branch, index) => Buffer.from(deriveScript(branch === 0 ? receive : change, index)).toString('hex'),
   };
 }
@@ -134,9 +137,9 @@ export function psbtOf(payer: TestPayer, plan: PlannedTransaction, previous: rea
   return psbt;
 }
 
-/** Two coins of the payer, a payment of both, with change; and the transaction that made them. */
+/** Two coins of the payer, each enough for all of it, and a payment of both, with change; and the transaction that made them. */
 export function smallPlan(payer: TestPayer): { plan: PlannedTransaction; previous: Transaction[] } {
-  const coins = [0, 1].map((index) => ({ script: payer.script(0, index), amountSats: 100_000n + BigInt(index) }));
+  const coins = [0, 1].map((index) => ({ script: payer.script(0, index), amountSats: 300_000n + BigInt(index) }));
   const funding = fundingTransaction(coins);
   const plan = planOf(payer, {
     inputs: coins.map(({ amountSats }, index) => ({ txid: funding.getId(), vout: index, amountSats, index })),

@@ -35,7 +35,7 @@ describe.each(SCRIPT_KINDS)('a signed payment of %s', (kind) => {
       return { script: Buffer.from(script, 'hex'), amountSats: BigInt(amountSats), height: 1, coinbase: false };
     });
     expect(plan.inputs.map((_, index) => verifyInput(tx, index, coins))).toEqual(['valid', 'valid']);
-    expect(complete).toMatchObject({ txid: tx.getId(), feeSats: 5_001n, changeVouts: [2], weight: tx.weight() });
+    expect(complete).toMatchObject({ txid: tx.getId(), feeSats: 405_001n, changeVouts: [2], weight: tx.weight() });
     expect(complete.inputs).toEqual(plan.inputs.map(({ txid, vout }) => `${txid}:${vout}`));
     expect(complete.weight).toBeLessThanOrEqual(plan.weight);
   });
