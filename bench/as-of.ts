@@ -55,6 +55,7 @@ async function measure(pool: pg.Pool, size: Size, quick: boolean): Promise<Bench
   let present = BigInt(size.rows);
   const readModels: ReaderDeps['readModels'] = {
     reached: () => Promise.resolve(present),
+    tipAt: () => undefined,
     waitFor: () => Promise.resolve(present),
     onAdvanced: () => () => undefined,
     status: () => Promise.resolve([]),
@@ -117,9 +118,8 @@ async function fill(pool: pg.Pool, { rows, accounts, heights }: Size): Promise<v
     [accounts],
   );
   await pool.query(
-    `INSERT INTO ${SCHEMA}.account_books (account_id, height, received_sats, sent_sats, from_position, to_position)
-     SELECT 'account-' || (i - 1) % $1::int, (i - 1) / $2::int, i / $1::int + 1, 0, i,
-       CASE WHEN ((i - 1) / $1::int) % ${FACTS_PER_HEIGHT} < ${FACTS_PER_HEIGHT - 1} THEN i + $1::int ELSE ${infinity} END
+    `INSERT INTO ${SCHEMA}.account_books (account_id, height, received_sats, sent_sats, from_position)
+     SELECT 'account-' || (i - 1) % $1::int, (i - 1) / $2::int, i / $1::int + 1, 0, i
      FROM generate_series(1, $3::bigint) i`,
     [accounts, perHeight, rows],
   );

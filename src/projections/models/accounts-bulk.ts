@@ -102,7 +102,7 @@ async function fillEntries({ client, ledger, to, schema }: BulkTarget): Promise<
 }
 
 /**
- * While the tip only rises, a sum ends where the account moves again at the same height. Accounts that moved while the tip was
+ * While the tip only rises, an account's sums are those of its entries so far. Accounts that moved while the tip was
  * lower than it had been, few and after a reorg only, have rungs above the one that changes: those are told by the ladder itself.
  */
 async function fillBooks(target: BulkTarget, table: LadderDefinition): Promise<void> {
@@ -118,13 +118,12 @@ async function fillBooks(target: BulkTarget, table: LadderDefinition): Promise<v
   const lowered = rows.map(({ account_id: account }) => account);
   await client.query(
     `INSERT INTO ${quoted(schema)}.account_books
-       (account_id, height, received_sats, sent_sats, from_position, to_position)
-     SELECT account_id, height, received, sent, position,
-            CASE WHEN next_height = height THEN next_position ELSE ${INFINITY} END
+       (account_id, height, received_sats, sent_sats, from_position)
+     SELECT account_id, height, received, sent, position
      FROM (
        SELECT account_id, position, height,
               sum(greatest(amount_sats, 0)) OVER w AS received, sum(greatest(-amount_sats, 0)) OVER w AS sent,
-              lead(position) OVER w AS next_position, lead(height) OVER w AS next_height
+              lead(position) OVER w AS next_position
        FROM ${quoted(schema)}.account_entry
        WHERE type IN ('transfer-sent', 'transfer-received') AND amount_sats <> 0 AND account_id <> ALL ($1::text[])
        WINDOW w AS (PARTITION BY account_id ORDER BY position, n)) moved
@@ -148,7 +147,7 @@ async function climbLadders(
   const sink = { isDoneWhenClosed: true, opened: () => undefined, closed: write };
   for (const account of accounts) {
     const clock: Clock = { position: 0n };
-    const ladder = new LadderTable(table.name, table.sums.length, clock, sink, undefined);
+    const ladder = new LadderTable(table, clock, sink, undefined);
     let n = 0;
     for (;;) {
       const { rows } = await client.query<{ position: bigint; n: number; height: number; amount_sats: bigint }>(

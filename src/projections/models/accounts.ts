@@ -61,7 +61,12 @@ const tables = {
   /** Cumulative over the connected blocks. */
   chain: ladderTable({ name: 'account_chain', key: 'account_id', sums: ['deposited_sats', 'matured_sats'] }),
   /** Cumulative over the facts of the books, by the tip's height when they were recorded; a reorg takes nothing back. */
-  books: ladderTable({ name: 'account_books', key: 'account_id', sums: ['received_sats', 'sent_sats'] }),
+  books: ladderTable({
+    name: 'account_books',
+    key: 'account_id',
+    sums: ['received_sats', 'sent_sats'],
+    endless: true,
+  }),
   schedule: scheduleTable('deposit_schedule'),
   entry: appendTable<AccountEntryRow>({
     name: 'account_entry',
@@ -89,7 +94,7 @@ type AccountTables = Handles<typeof tables>;
 /** Accounts, what is owed to them at every position and height, and the entries that led there. */
 export const accounts = defineProjection({
   name: 'accounts',
-  version: 1,
+  version: 2,
   tables,
   load,
   apply,

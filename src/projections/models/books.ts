@@ -10,7 +10,7 @@ import type { Amounts } from './maturity.js';
  * `house`, `suspense`, `wallet:<id>`, and `wallets` (all of them). A debit is positive: what is owed to customers is negative.
  */
 const tables = {
-  balance: ladderTable({ name: 'book_balance', key: 'book', sums: ['balance_sats'] }),
+  balance: ladderTable({ name: 'book_balance', key: 'book', sums: ['balance_sats'], endless: true }),
 };
 
 type BookTables = Handles<typeof tables>;
@@ -24,7 +24,7 @@ const bulk = {
   tables: [],
 };
 
-export const books = defineProjection({ name: 'books', version: 1, tables, load, apply, bulk });
+export const books = defineProjection({ name: 'books', version: 2, tables, load, apply, bulk });
 
 async function load(events: readonly ProjectedEvent[], { balance }: BookTables): Promise<void> {
   const keys = new Set<string>();

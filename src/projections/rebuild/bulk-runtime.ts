@@ -72,7 +72,7 @@ export function createBulkRuntime(
 function createIdleHandle(table: TableDefinition, clock: Clock): AnyHandle {
   const sink: VersionSink<object> = { isDoneWhenClosed: true, opened: () => undefined, closed: () => undefined };
   if (table.kind === 'ladder') {
-    return new LadderTable(table.name, table.sums.length, clock, sink, undefined);
+    return new LadderTable(table, clock, sink, undefined);
   }
   invariant(table.kind === 'append', `table ${table.name} is looked at by its projection: SQL cannot fill it alone`);
   const handle = new AppendTable(clock, sink, appendKey(table), false);
@@ -123,7 +123,7 @@ function createBulkHandle(
       out.write(encode(rung));
     };
     const rungs = sink as VersionSink<Rung>;
-    const handle = new LadderTable(table.name, table.sums.length, clock, rungs, undefined, {
+    const handle = new LadderTable(table, clock, rungs, undefined, {
       heights: window,
       settled,
     });

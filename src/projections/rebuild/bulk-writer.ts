@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { quoted } from '../tables/identifiers.js';
-import { physicalColumns, isVersioned } from '../tables/table-definition.js';
+import { intervalColumns, physicalColumns } from '../tables/table-definition.js';
 import type { TableDefinition } from '../tables/table-definition.js';
 
 /**
@@ -42,7 +42,7 @@ export class BulkWriter {
 
   table(schema: string, table: TableDefinition): BulkTable {
     const columns = physicalColumns(table).map(({ name }) => quoted(name));
-    if (isVersioned(table)) columns.push('from_position', 'to_position');
+    columns.push(...intervalColumns(table));
     const sql = `COPY ${quoted(schema)}.${quoted(table.name)} (${columns.join(', ')}) FROM STDIN`;
     let buffer: Buffer | undefined;
     let used = 0;

@@ -1,7 +1,7 @@
 import { invariant } from '../../platform/assert.js';
 import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
 import type { Rung } from '../tables/ladder-table.js';
-import { isVersioned, physicalColumns } from '../tables/table-definition.js';
+import { hasEnd, isVersioned, physicalColumns } from '../tables/table-definition.js';
 import type { PhysicalColumn, TableDefinition } from '../tables/table-definition.js';
 import type { Version } from '../tables/version.js';
 import { arrayLiteral } from '../tables/write-changes.js';
@@ -15,6 +15,12 @@ const NULL_TEXT = '\\N';
 /** The encoder of a table. One closure per column: with a million rows a type switch per value is what costs. */
 export function createCopyEncoder(table: TableDefinition): CopyEncoder {
   const interval = isVersioned(table);
+  if (table.kind === 'ladder' && !hasEnd(table)) {
+    return ({ row, from }) => {
+      const { key, height, sums } = row as Rung;
+      return `${key}\t${height}\t${sums.join('\t')}\t${from}\n`;
+    };
+  }
   if (table.kind === 'ladder') {
     return ({ row, from, to }) => {
       const { key, height, sums } = row as Rung;

@@ -1,5 +1,5 @@
 import type { ColumnType, TableDefinition } from './table-definition.js';
-import { isVersioned, keyColumns, physicalColumns } from './table-definition.js';
+import { intervalColumns, isVersioned, keyColumns, physicalColumns } from './table-definition.js';
 import { quoted } from './identifiers.js';
 
 const SQL_TYPES: Readonly<Record<ColumnType, string>> = {
@@ -21,7 +21,7 @@ export function createTableSql(schema: string, table: TableDefinition): string {
   const lines = physicalColumns(table).map(
     ({ name, type, nullable }) => `${quoted(name)} ${sqlType(type)}${nullable ? '' : ' NOT NULL'}`,
   );
-  if (isVersioned(table)) lines.push('from_position bigint NOT NULL', 'to_position bigint NOT NULL');
+  lines.push(...intervalColumns(table).map((name) => `${name} bigint NOT NULL`));
   return `CREATE TABLE ${quoted(schema)}.${quoted(table.name)} (${lines.join(', ')})`;
 }
 

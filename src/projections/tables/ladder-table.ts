@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { invariant } from '../../platform/assert.js';
 import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
+import type { LadderDefinition } from './table-definition.js';
 import type { Clock, Version, VersionSink } from './version.js';
 
 /** A rung: the sums from its height up to the next rung. */
@@ -50,6 +51,7 @@ const SETTLE_ABOVE = 8;
 export class LadderTable {
   readonly #name: string;
   readonly #zeros: readonly bigint[];
+  readonly #isEndless: boolean;
   readonly #clock: Clock;
   readonly #sink: VersionSink<Rung>;
   readonly #loader: LadderLoader | undefined;
@@ -58,15 +60,15 @@ export class LadderTable {
   readonly #cache = new LRUCache<string, Ladder>({ max: CACHED_LADDERS });
 
   constructor(
-    name: string,
-    width: number,
+    { name, sums, endless }: LadderDefinition,
     clock: Clock,
     sink: VersionSink<Rung>,
     loader: LadderLoader | undefined,
     window?: LadderWindow,
   ) {
     this.#name = name;
-    this.#zeros = new Array<bigint>(width).fill(0n);
+    this.#zeros = sums.map(() => 0n);
+    this.#isEndless = endless;
     this.#clock = clock;
     this.#sink = sink;
     this.#loader = loader;
@@ -112,6 +114,7 @@ export class LadderTable {
 
   /** Takes away the rungs at `height` and above. */
   cutFrom(key: string, height: number): void {
+    invariant(!this.#isEndless, `table ${this.#name} is declared to take nothing back`);
     const ladder = this.#ladder(key);
     const { rungs } = ladder;
     for (let last = rungs.at(-1); last !== undefined && last.row.height >= height; last = rungs.at(-1)) {

@@ -67,13 +67,15 @@ export function createLadderLoader(schema: string, table: LadderDefinition, run:
   const target = `${quoted(schema)}.${quoted(table.name)}`;
   const key = quoted(table.key);
   const list = ['height', ...table.sums].map((name) => `r.${quoted(name)}`).join(', ');
-  const open = `r.to_position = ${POSITION_INFINITY}`;
-  // Two index walks per key: down from the height to the first open rung, up over what stands above (rarely anything).
+  const open = table.endless ? '' : ` AND r.to_position = ${POSITION_INFINITY}`;
+  // Two index walks per key: down from the height to the first open rung, up over what stands above (rarely anything). The newest
+  // version of a rung is the open one, where rows have no end; where they have one, there is only one.
   const text =
     `SELECT k.id, t.* FROM unnest($1::text[]) AS k(id) CROSS JOIN LATERAL (` +
-    `(SELECT ${list}, r.from_position FROM ${target} r WHERE r.${key} = k.id AND r.height <= $2 AND ${open} ` +
+    `(SELECT ${list}, r.from_position FROM ${target} r WHERE r.${key} = k.id AND r.height <= $2${open} ` +
     `ORDER BY r.height DESC, r.from_position DESC LIMIT 1) UNION ALL ` +
-    `(SELECT ${list}, r.from_position FROM ${target} r WHERE r.${key} = k.id AND r.height > $2 AND ${open})) t ` +
+    `(SELECT DISTINCT ON (r.height) ${list}, r.from_position FROM ${target} r WHERE r.${key} = k.id AND r.height > $2${open} ` +
+    `ORDER BY r.height DESC, r.from_position DESC)) t ` +
     `ORDER BY k.id, t.height`;
   return {
     fromHeight: async (keys, height) => {

@@ -42,6 +42,11 @@ export interface LadderDefinition extends Described {
   key: string;
   /** bigint columns, all cumulative. */
   sums: readonly string[];
+  /**
+   * Nothing is ever taken back (no `cutFrom`): the newest version of a rung is the one that counts, so that none has to be ended and
+   * a change is one row instead of two.
+   */
+  endless: boolean;
 }
 
 export interface AppendTableDefinition<R extends object> extends Described {
@@ -76,12 +81,18 @@ export function rowTable<R extends object>(definition: {
   };
 }
 
-export function ladderTable(definition: { name: string; key: string; sums: readonly string[] }): LadderDefinition {
+export function ladderTable(definition: {
+  name: string;
+  key: string;
+  sums: readonly string[];
+  endless?: boolean;
+}): LadderDefinition {
   return {
     kind: 'ladder',
     name: definition.name,
     key: definition.key,
     sums: definition.sums,
+    endless: definition.endless ?? false,
     indexes: [],
     fillPercent: 100,
   };
@@ -143,6 +154,18 @@ export function keyColumns(table: TableDefinition): PhysicalColumn[] {
   });
 }
 
+/** A row is named by its key and where it began. */
 export function isVersioned(table: TableDefinition): boolean {
   return table.kind !== 'append' || table.closable;
+}
+
+/** Rows end: they are valid in `[from_position, to_position)`. */
+export function hasEnd(table: TableDefinition): boolean {
+  return isVersioned(table) && !(table.kind === 'ladder' && table.endless);
+}
+
+/** The columns after the physical ones, as far as the table has them. */
+export function intervalColumns(table: TableDefinition): readonly ('from_position' | 'to_position')[] {
+  if (hasEnd(table)) return ['from_position', 'to_position'];
+  return isVersioned(table) ? ['from_position'] : [];
 }

@@ -30,15 +30,21 @@ export interface Changes {
 /** Gathers the changes of a batch, for one write. */
 export class BatchSink<R extends object> implements VersionSink<R> {
   readonly isDoneWhenClosed = false;
+  readonly #keepsEnds: boolean;
   #inserts: Version<R>[] = [];
   #closes: Version<R>[] = [];
+
+  /** @param keepsEnds false where the table does not say when a row ended */
+  constructor(keepsEnds: boolean) {
+    this.#keepsEnds = keepsEnds;
+  }
 
   opened(version: Version<R>): void {
     this.#inserts.push(version);
   }
 
   closed(version: Version<R>): void {
-    if (version.stored) this.#closes.push(version);
+    if (version.stored && this.#keepsEnds) this.#closes.push(version);
   }
 
   /** Leaves out what was opened and replaced at one position: its interval is empty. */

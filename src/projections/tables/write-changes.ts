@@ -1,7 +1,7 @@
 import { sqlType } from './ddl.js';
 import { quoted } from './identifiers.js';
 import type { Rung } from './ladder-table.js';
-import { isVersioned, keyColumns, physicalColumns } from './table-definition.js';
+import { intervalColumns, keyColumns, physicalColumns } from './table-definition.js';
 import type { PhysicalColumn, TableDefinition } from './table-definition.js';
 import type { Changes, Version } from './version.js';
 
@@ -55,14 +55,10 @@ function insertPart(
     if (column.type === 'text[]') addArray(array, 'text', '::text[]');
     else addArray(array, sqlType(column.type), '');
   });
-  if (isVersioned(table)) {
+  for (const name of intervalColumns(table)) {
+    const isStart = name === 'from_position';
     addArray(
-      inserts.map(({ from }) => from),
-      'bigint',
-      '',
-    );
-    addArray(
-      inserts.map(({ to }) => to),
+      inserts.map(({ from, to }) => (isStart ? from : to)),
       'bigint',
       '',
     );

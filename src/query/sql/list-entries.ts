@@ -101,6 +101,7 @@ async function asCounted(
     columns: ['received_sats', 'sent_sats'],
     height: '$6::int',
     position: '$8::bigint',
+    endless: true,
   });
   return rows<Row>(
     'query.list-entries-at-height',

@@ -64,8 +64,8 @@ async function fill(): Promise<void> {
     ['book_balance', 'book, height, balance_sats', `'wallet:w' || n % 20, n % 1000, 1`],
   ] as const) {
     await database.ownerPool.query(
-      `INSERT INTO read_main.${table} (${columns}, from_position, to_position)
-       SELECT ${values}, 10 + n, 20 + n FROM generate_series(1, 30000) n`,
+      `INSERT INTO read_main.${table} (${columns}, from_position${table === 'book_balance' ? '' : ', to_position'})
+       SELECT ${values}, 10 + n${table === 'book_balance' ? '' : ', 20 + n'} FROM generate_series(1, 30000) n`,
     );
   }
 }

@@ -75,6 +75,7 @@ function accountsSql(schema: string): string {
     columns: ['received_sats', 'sent_sats'],
     height: '$3::int',
     position: '$1::bigint',
+    endless: true,
   });
   return `SELECT a.account_id, a.opened_position, a.recorded_at, a.metadata,
       coalesce(c.deposited_sats, 0) AS deposited_sats, coalesce(c.matured_sats, 0) AS matured_sats,

@@ -8,6 +8,8 @@ export interface BooksRecord {
   house: bigint;
   suspense: bigint;
   wallets: bigint;
+  transit: bigint;
+  fees: bigint;
 }
 
 export async function readBooks({ schema, rows }: ReadDatabase, at: ResolvedAsOf): Promise<BooksRecord> {
@@ -17,14 +19,15 @@ export async function readBooks({ schema, rows }: ReadDatabase, at: ResolvedAsOf
     columns: ['balance_sats'],
     height: '$2::int',
     position: '$1::bigint',
+    endless: true,
   });
   const found = await rows<{ book: keyof BooksRecord; balance_sats: bigint }>(
     'query.read-books',
-    `SELECT wanted.book, b.balance_sats FROM unnest('{customers,house,suspense,wallets}'::text[]) AS wanted(book)
+    `SELECT wanted.book, b.balance_sats FROM unnest('{customers,house,suspense,wallets,transit,fees}'::text[]) AS wanted(book)
      CROSS JOIN LATERAL (${ladder}) b`,
     [at.chainPosition, at.ceiling],
   );
-  const books: BooksRecord = { customers: 0n, house: 0n, suspense: 0n, wallets: 0n };
+  const books: BooksRecord = { customers: 0n, house: 0n, suspense: 0n, wallets: 0n, transit: 0n, fees: 0n };
   for (const { book, balance_sats: balance } of found) books[book] = balance;
   return books;
 }
