@@ -3,6 +3,7 @@ import type { CommandReads } from '../command/ports.js';
 import type { Progress } from '../projections/progress.js';
 import { readCredits } from '../projections/read/read-credits.js';
 import { readScriptOwners } from '../projections/read/script-owners.js';
+import { readWalletsWithDescriptor } from '../projections/read/wallets-with-descriptor.js';
 import { readWalletWithDescriptor } from '../projections/read/wallet-with-descriptor.js';
 
 /** Projections that commands look into. */
@@ -14,6 +15,7 @@ export function createCommandReads(pool: pg.Pool, ledger: string, progress: Prog
     credits: async (accountIds) => (await readCredits(pool, ledger, accountIds)).credits,
     scriptOwners: (scripts) => readScriptOwners(pool, ledger, scripts),
     walletWithDescriptor: (keys) => readWalletWithDescriptor(pool, ledger, keys),
+    walletsWithDescriptor: (limit) => readWalletsWithDescriptor(pool, ledger, limit),
     waitFor: (position, timeoutMs) => progress.waitFor(position, NAMES, timeoutMs),
   };
 }

@@ -54,6 +54,7 @@ async function openApi(): Promise<object> {
         credits: neverAsked,
         scriptOwners: neverAsked,
         walletWithDescriptor: neverAsked,
+        walletsWithDescriptor: neverAsked,
         waitFor: neverAsked,
       },
       log: createPostgresCommandLog({ pool, outbox }),

@@ -1,17 +1,43 @@
 import { evolveAccount, initialAccountState, type AccountState } from '../domain/account/account-state.js';
+import { evolvePayout, initialPayoutState, type PayoutState } from '../domain/payout/payout-state.js';
+import { MAX_MONEY_SATS } from '../domain/primitives.js';
 import { evolveWallet, initialWalletState, type WalletState } from '../domain/wallet/wallet-state.js';
+import {
+  evolveWithdrawal,
+  initialWithdrawalState,
+  type WithdrawalState,
+} from '../domain/withdrawal/withdrawal-state.js';
 import type { NetworkName } from '../bitcoin/network.js';
 import type { EventStore } from '../eventstore/event-store.js';
 import { AddressBook } from './address-book.js';
 import { KeyedLock } from './keyed-lock.js';
 import { KnownAccounts } from './known-accounts.js';
-import type { CommandLog, CommandReads, WalletKeys } from './ports.js';
+import type { ChainEvidence, CommandLog, CommandReads, PayoutSigning, WalletKeys } from './ports.js';
 import { ReadsAtHead } from './reads-at-head.js';
 import { CommandRunner } from './run-command.js';
 import { StreamDecider } from './stream-decider.js';
 
 /** Injection token of `CommandParts`. */
 export const COMMAND_PARTS = Symbol('CommandParts');
+
+/** Open payouts of a busy ledger; a state of one with 200 withdrawals is some 100 kB. */
+const MAX_PAYOUT_CELLS = 12_000;
+
+/** What the configuration says of withdrawals. */
+export interface WithdrawalRules {
+  /** Most that one withdrawal may be. */
+  maxSats: bigint;
+  /** The wallet that pays where none is named; undefined: the only one with a descriptor. */
+  defaultWalletId: string | undefined;
+  /** Most that may be asked for by hand. */
+  maxFeeRateSatsPerVbyte: number;
+}
+
+export const DEFAULT_WITHDRAWAL_RULES: Readonly<WithdrawalRules> = {
+  maxSats: MAX_MONEY_SATS,
+  defaultWalletId: undefined,
+  maxFeeRateSatsPerVbyte: 500,
+};
 
 /** What command handlers are made of. */
 export interface CommandParts {
@@ -20,6 +46,14 @@ export interface CommandParts {
   runner: CommandRunner;
   accounts: StreamDecider<AccountState>;
   wallets: StreamDecider<WalletState>;
+  withdrawals: StreamDecider<WithdrawalState>;
+  payouts: StreamDecider<PayoutState>;
+  store: EventStore;
+  rules: Readonly<WithdrawalRules>;
+  /** Undefined where nothing can be signed by hand. */
+  signing: PayoutSigning | undefined;
+  /** Undefined where nothing can be looked up in the chain. */
+  evidence: ChainEvidence | undefined;
   knownAccounts: KnownAccounts;
   reads: ReadsAtHead;
   keys: WalletKeys;
@@ -36,6 +70,9 @@ export interface CommandPartsOptions {
   log: CommandLog;
   keys: WalletKeys;
   sleep: (ms: number) => Promise<void>;
+  rules?: WithdrawalRules;
+  signing?: PayoutSigning | undefined;
+  evidence?: ChainEvidence | undefined;
 }
 
 export function createCommandParts(options: CommandPartsOptions): CommandParts {
@@ -43,7 +80,11 @@ export function createCommandParts(options: CommandPartsOptions): CommandParts {
   return {
     ledger,
     network,
-    runner: new CommandRunner({ store, ledger, sleep }),
+    store,
+    rules: options.rules ?? DEFAULT_WITHDRAWAL_RULES,
+    signing: options.signing,
+    evidence: options.evidence,
+    runner: new CommandRunner({ store, ledger, sleep, head: () => options.log.head() }),
     accounts: new StreamDecider({
       store,
       sleep,
@@ -53,6 +94,17 @@ export function createCommandParts(options: CommandPartsOptions): CommandParts {
       store,
       sleep,
       evolution: { initialState: initialWalletState, evolve: evolveWallet },
+    }),
+    withdrawals: new StreamDecider({
+      store,
+      sleep,
+      evolution: { initialState: initialWithdrawalState, evolve: evolveWithdrawal },
+    }),
+    payouts: new StreamDecider({
+      store,
+      sleep,
+      evolution: { initialState: initialPayoutState, evolve: evolvePayout },
+      maxCells: MAX_PAYOUT_CELLS,
     }),
     knownAccounts: new KnownAccounts(store),
     reads: new ReadsAtHead(options.reads, options.log),

@@ -1,3 +1,7 @@
+import type { CandidateSigned } from '../domain/events/payout-events.js';
+import type { Candidate, PayoutState } from '../domain/payout/payout-state.js';
+import type { RecordedEvent } from '../eventstore/event-store.js';
+
 /** What commands need from the rest of the system. Implementations are put together in the composition. */
 
 /** Whose a watched script is. */
@@ -16,6 +20,8 @@ export interface CommandReads {
   scriptOwners(scripts: readonly string[]): Promise<Map<string, ScriptOwner>>;
   /** A wallet with one of these descriptors, which are given without origin and checksum (`descriptorKey`). */
   walletWithDescriptor(descriptorKeys: readonly string[]): Promise<string | undefined>;
+  /** Ids of wallets that have a descriptor, at most `limit`. */
+  walletsWithDescriptor(limit: number): Promise<string[]>;
   /** Waits until what the other methods read has reached `position`, at most `timeoutMs`. Answers the position reached. */
   waitFor(position: bigint, timeoutMs: number): Promise<bigint>;
 }
@@ -26,6 +32,48 @@ export interface CommandLog {
   head(): Promise<bigint>;
   /** Those of the ids that are ids of recorded events. */
   existingEvents(ids: readonly string[]): Promise<Set<string>>;
+  /** The event of this id. */
+  findEvent(id: string): Promise<RecordedEvent | undefined>;
+}
+
+/** What came of looking at something signed. */
+export type SignedCheck =
+  | ({ kind: 'complete' } & Omit<CandidateSigned, 'payoutId' | 'candidate'>)
+  /** What differs from what was asked, in words. */
+  | { kind: 'mismatch'; differences: readonly string[] }
+  /** Inputs without a signature. */
+  | { kind: 'incomplete'; inputs: readonly number[] };
+
+/** Signing by hand: a PSBT is fetched, signed wherever the keys are, and brought back. */
+export interface PayoutSigning {
+  /**
+   * The unsigned PSBT (BIP174) of a candidate, binary; the same bytes each time.
+   *
+   * @throws RetryableError where what it needs cannot be had now, such as previous transactions from the node
+   */
+  buildPsbt(payout: PayoutState, candidate: Candidate): Promise<Uint8Array>;
+  /** Compares what was brought back (binary PSBT, or its text) with the candidate, and verifies every signature. Trusts nothing of it. */
+  checkSigned(payout: PayoutState, candidate: Candidate, signed: Uint8Array): Promise<SignedCheck>;
+}
+
+/** What the chain says of a transaction that is not ours. */
+export interface TransactionEvidence {
+  /** 0 where no connected block holds it. */
+  confirmations: number;
+  /** Those of the outpoints asked for that it spends. */
+  spends: readonly string[];
+  /** Its outputs. */
+  outputs: readonly { script: string; amountSats: bigint }[];
+}
+
+export interface ChainEvidence {
+  /**
+   * Looks a transaction up in the connected blocks that spent one of these outpoints, from the block's own bytes.
+   *
+   * @returns undefined where no connected block that is known here holds it
+   * @throws RetryableError where the source of blocks does not answer
+   */
+  transaction(txid: string, outpoints: readonly string[]): Promise<TransactionEvidence | undefined>;
 }
 
 /** Keys of wallets with signer `local`; see `bitcoin/keys`. */

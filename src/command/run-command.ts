@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { DomainEvent } from '../domain/events/event-types.js';
 import { newEvents } from '../domain/new-event.js';
-import type { Rejection, RejectionCode } from '../domain/rejection.js';
+import type { RejectionCode } from '../domain/rejection.js';
 import type { AppendRequest, EventStore, NewEvent, StoredOutcome } from '../eventstore/event-store.js';
 import { invariant } from '../platform/assert.js';
 import { BusyError, RetryableError } from '../platform/errors.js';
@@ -27,9 +27,13 @@ export type CommandOutcome =
   | { kind: 'key-in-use' }
   | { kind: 'key-reused' };
 
-/** As it is kept with the idempotency key. */
+/** As it is kept with the idempotency key. `position` where nothing was to be written: what is so, is so there. */
 const storedSchema = z.union([
-  z.strictObject({ status: z.number().int(), body: z.record(z.string(), z.unknown()) }),
+  z.strictObject({
+    status: z.number().int(),
+    body: z.record(z.string(), z.unknown()),
+    position: z.string().optional(),
+  }),
   z.strictObject({ rejected: z.string(), detail: z.string() }),
 ]);
 
@@ -37,6 +41,8 @@ const storedSchema = z.union([
 export interface CommandRequest {
   name: string;
   input: Body;
+  /** Of the answer where it is done. */
+  status: 201 | 202;
 }
 
 export interface CommandScope {
@@ -51,6 +57,8 @@ export interface CommandRunnerOptions {
   store: EventStore;
   ledger: string;
   sleep: (ms: number) => Promise<void>;
+  /** Position of the ledger's last event. */
+  head: () => Promise<bigint>;
 }
 
 interface Remembered {
@@ -83,7 +91,7 @@ export class CommandRunner {
     if (this.#running.size >= MAX_RUNNING) throw new BusyError('too many commands at once', 1);
     this.#running.add(key);
     try {
-      const outcome = await this.#decideAndKeep(context, requestHash, stream, decide);
+      const outcome = await this.#decideAndKeep(context, requestHash, stream, request.status, decide);
       if (outcome.kind === 'done' || outcome.kind === 'rejected') this.#recent.set(key, { requestHash, outcome });
       return outcome;
     } finally {
@@ -95,6 +103,7 @@ export class CommandRunner {
     context: CommandContext,
     requestHash: string,
     stream: string,
+    status: number,
     decide: (scope: CommandScope) => Promise<DecideResult<Body>>,
   ): Promise<CommandOutcome> {
     const key = context.idempotencyKey;
@@ -102,39 +111,44 @@ export class CommandRunner {
     const result = await decide({
       toAppend: (events, body) => ({
         events: newEvents(events, { ledger, key, metadata: metadataOf(context) }),
-        idempotency: { key, requestHash, outcome: { status: 201, body } },
+        idempotency: { key, requestHash, outcome: { status, body } },
       }),
     });
     switch (result.kind) {
       case 'appended':
-        return { kind: 'done', status: 201, body: result.detail, position: result.position, replayed: false };
+        return { kind: 'done', status, body: result.detail, position: result.position, replayed: false };
+      case 'unchanged': {
+        const position = await this.options.head();
+        const outcome = { status, body: result.detail, position: position.toString() };
+        const used = await this.#keep(stream, { key, requestHash, outcome });
+        if (used !== undefined) return fromStored(used.stored, requestHash, used.replayed);
+        return { kind: 'done', status, body: result.detail, position, replayed: false };
+      }
       case 'key-used':
         return fromStored(result.stored, requestHash, !result.uncertain);
-      case 'rejected':
-        return await this.#keepRejection(key, requestHash, stream, result);
+      case 'rejected': {
+        // A rejection is frozen as well: a client that sends again must not be told something else.
+        const { rejected, detail } = result.rejection;
+        const used = await this.#keep(stream, { key, requestHash, outcome: { rejected, detail } });
+        if (used !== undefined) return fromStored(used.stored, requestHash, used.replayed && !result.uncertain);
+        return { kind: 'rejected', code: rejected, detail, replayed: false };
+      }
     }
   }
 
-  /** A rejection is frozen as well: a client that sends again must not be told something else. */
-  async #keepRejection(
-    key: string,
-    requestHash: string,
+  /** Keeps an outcome without events. Answers what is kept with the key already, if something is. */
+  async #keep(
     stream: string,
-    { rejection, uncertain }: { rejection: Rejection; uncertain: boolean },
-  ): Promise<CommandOutcome> {
-    const outcome = { rejected: rejection.rejected, detail: rejection.detail };
-    const append = {
-      stream,
-      expectedRevision: 'no-stream' as const,
-      events: [],
-      idempotency: { key, requestHash, outcome },
-    };
+    idempotency: NonNullable<AppendRequest['idempotency']>,
+  ): Promise<{ stored: StoredOutcome; replayed: boolean } | undefined> {
+    const append = { stream, expectedRevision: 'no-stream' as const, events: [], idempotency };
     for (let failures = 0; ;) {
       try {
         const result = await this.options.store.append(append);
-        if (result.kind === 'key-used') return fromStored(result.stored, requestHash, !uncertain && failures === 0);
-        invariant(result.kind === 'appended', 'a rejection has no revision to be wrong about');
-        return { kind: 'rejected', code: rejection.rejected, detail: rejection.detail, replayed: false };
+        // After a failure it may be what this very call has kept.
+        if (result.kind === 'key-used') return { stored: result.stored, replayed: failures === 0 };
+        invariant(result.kind === 'appended', 'an outcome without events has no revision to be wrong about');
+        return undefined;
       } catch (error) {
         failures += 1;
         const mayHelp = error instanceof RetryableError && !(error instanceof BusyError);
@@ -157,6 +171,7 @@ function fromStored(stored: StoredOutcome, requestHash: string, replayed: boolea
     // Written by this file from a value of that type.
     return { kind: 'rejected', code: outcome.rejected as RejectionCode, detail: outcome.detail, replayed };
   }
-  invariant(stored.position !== null, 'an outcome that is no rejection has a position');
-  return { kind: 'done', status: outcome.status, body: outcome.body, position: stored.position, replayed };
+  const position = outcome.position === undefined ? stored.position : BigInt(outcome.position);
+  invariant(position !== null, 'an outcome that is no rejection has a position');
+  return { kind: 'done', status: outcome.status, body: outcome.body, position, replayed };
 }

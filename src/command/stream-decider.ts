@@ -10,7 +10,7 @@ import type {
   StoredOutcome,
 } from '../eventstore/event-store.js';
 import { BusyError, RetryableError } from '../platform/errors.js';
-import { invariant } from '../platform/assert.js';
+import { invariant, InvariantError } from '../platform/assert.js';
 import { StreamCell, type Evolution, type Versioned } from './stream-cell.js';
 
 /** Streams kept in memory: some hundred bytes each, so about 50 MB. */
@@ -24,6 +24,7 @@ const MAX_STORE_FAILURES = 4;
 const RETRY_DELAY_MS = 25;
 
 export interface Decision<D> {
+  /** None: it is so already, nothing is to be written. */
   events: readonly DomainEvent[];
   /** What belongs to the decision beyond its events. */
   detail: D;
@@ -35,18 +36,23 @@ export interface DecideRequest<S, F, D> {
   prepare: (known: { newest: S; committed: S }, attempt: number) => Promise<F>;
   /** Pure and synchronous. `again`: the facts do not reach far enough, look them up once more. */
   decide: (state: S, facts: F) => Decision<D> | Rejection | 'again';
-  /** The events ready for the store, and the idempotency record. */
-  toAppend: (decision: Decision<D>) => { events: readonly NewEvent[]; idempotency: AppendRequest['idempotency'] };
+  /** The events ready for the store, and the idempotency record. `revision`: that the first of them will have. */
+  toAppend: (
+    decision: Decision<D>,
+    revision: bigint,
+  ) => { events: readonly NewEvent[]; idempotency: AppendRequest['idempotency'] };
 }
 
 export type DecideResult<D> =
   | { kind: 'appended'; position: bigint; detail: D }
+  | { kind: 'unchanged'; detail: D }
   /** `uncertain`: an earlier try of this very call may have done it, and this one found what it did. */
   | { kind: 'rejected'; rejection: Rejection; uncertain: boolean }
   | { kind: 'key-used'; stored: StoredOutcome; uncertain: boolean };
 
 type Attempt<D> =
   | { kind: 'appended'; position: bigint; detail: D }
+  | { kind: 'unchanged'; detail: D }
   | { kind: 'rejected'; rejection: Rejection }
   | { kind: 'key-used'; stored: StoredOutcome }
   /** Something else was there first: decide again. */
@@ -56,6 +62,8 @@ export interface StreamDeciderOptions<S> {
   store: EventStore;
   evolution: Evolution<S>;
   sleep: (ms: number) => Promise<void>;
+  /** Streams kept in memory; by default as many as fit where a state is some hundred bytes. */
+  maxCells?: number;
 }
 
 /**
@@ -68,7 +76,11 @@ export class StreamDecider<S> {
   readonly #cells: LRUCache<string, StreamCell<S>>;
 
   constructor(private readonly options: StreamDeciderOptions<S>) {
-    this.#cells = new LRUCache({ max: MAX_CELLS });
+    this.#cells = new LRUCache({ max: options.maxCells ?? MAX_CELLS });
+  }
+
+  get evolve(): (state: S, event: DomainEvent) => S {
+    return this.options.evolution.evolve;
   }
 
   /**
@@ -83,7 +95,8 @@ export class StreamDecider<S> {
       try {
         const result = await this.#attempt(cell, request, attempt, tries);
         if (result === undefined) continue;
-        return result.kind === 'appended' ? result : { ...result, uncertain: tries.uncertain };
+        if (result.kind === 'appended' || result.kind === 'unchanged') return result;
+        return { ...result, uncertain: tries.uncertain };
       } catch (error) {
         if (!(error instanceof RetryableError) || error instanceof BusyError) throw error;
         failures += 1;
@@ -106,10 +119,37 @@ export class StreamDecider<S> {
     // From `current` to the append nothing is awaited: nobody else decides in between.
     while (cell.current === undefined) await cell.ready();
     const version = cell.current;
-    const decision = request.decide(version.state, facts);
+    const decided = this.#decide(cell, version, request, facts);
+    // Awaited only where it is a promise: a decision is appended in the turn that made it.
+    const decision = decided instanceof Promise ? await decided : decided;
     if (decision === 'again') return undefined;
     if (isRejection(decision)) return await this.#rejected(cell, version, request, facts, decision);
+    if (decision.events.length === 0) return await this.#unchanged(cell, version, decision.detail);
     return await this.#append(cell, version, request, decision, tries);
+  }
+
+  /**
+   * What must never be asked is a bug, and stops the process; but only where it was asked of what is committed and newest, not of a
+   * state that another process has left behind.
+   */
+  #decide<F, D>(
+    cell: StreamCell<S>,
+    version: Versioned<S>,
+    request: DecideRequest<S, F, D>,
+    facts: F,
+  ): Decision<D> | Rejection | 'again' | Promise<'again'> {
+    try {
+      return request.decide(version.state, facts);
+    } catch (error) {
+      if (!(error instanceof InvariantError)) throw error;
+      return this.#againUnlessNewest(cell, version, error);
+    }
+  }
+
+  async #againUnlessNewest(cell: StreamCell<S>, version: Versioned<S>, error: InvariantError): Promise<'again'> {
+    if (cell.hasPending) await cell.settled();
+    else if (await this.#isNewest(cell, version)) throw error;
+    return 'again';
   }
 
   async #append<F, D>(
@@ -120,7 +160,10 @@ export class StreamDecider<S> {
     tries: { uncertain: boolean },
   ): Promise<Attempt<D>> {
     invariant(cell.current === version, 'a decision is appended in the turn that made it');
-    const { events, idempotency } = request.toAppend(decision);
+    const { events, idempotency } = request.toAppend(
+      decision,
+      version.revision === 'no-stream' ? 0n : version.revision + 1n,
+    );
     const appending = this.options.store.append({
       stream: request.stream,
       expectedRevision: version.revision,
@@ -184,14 +227,44 @@ export class StreamDecider<S> {
       }
       return { kind: 'rejected', rejection: onCommitted };
     }
-    const events = await this.options.store.readStream(
-      cell.stream,
-      version.revision === 'no-stream' ? 0n : version.revision + 1n,
-      1,
-    );
-    if (events.length === 0) return { kind: 'rejected', rejection };
+    return (await this.#isNewest(cell, version)) ? { kind: 'rejected', rejection } : undefined;
+  }
+
+  /** That nothing is to be done holds, as a refusal does, only for what is committed and newest. */
+  async #unchanged<D>(cell: StreamCell<S>, version: Versioned<S>, detail: D): Promise<Attempt<D>> {
+    if (cell.hasPending) {
+      await cell.settled();
+      return undefined;
+    }
+    return (await this.#isNewest(cell, version)) ? { kind: 'unchanged', detail } : undefined;
+  }
+
+  /** Whether another process wrote nothing after this; if it did, the cell is read on before the next decision. */
+  async #isNewest(cell: StreamCell<S>, version: Versioned<S>): Promise<boolean> {
+    const next = version.revision === 'no-stream' ? 0n : version.revision + 1n;
+    const events = await this.options.store.readStream(cell.stream, next, 1);
+    if (events.length === 0) return true;
     cell.invalidate();
-    return undefined;
+    return false;
+  }
+
+  /** The state of a stream with all that is committed in it, by whichever process. */
+  async read(stream: string): Promise<S> {
+    const cell = this.#cell(stream);
+    await cell.ready();
+    // Of what is tentative nobody may be told: it may not come to be.
+    await cell.settled();
+    const { committed } = cell;
+    if (await this.#isNewest(cell, committed)) return committed.state;
+    await cell.ready();
+    return cell.committed.state;
+  }
+
+  /** A committed state of a stream, perhaps not the newest: for what cannot change any more once it is so. */
+  async readKnown(stream: string): Promise<S> {
+    const cell = this.#cell(stream);
+    await cell.ready();
+    return cell.committed.state;
   }
 
   #cell(stream: string): StreamCell<S> {

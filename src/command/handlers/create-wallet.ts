@@ -48,9 +48,13 @@ export class CreateWalletHandler implements ICommandHandler<CreateWalletCommand,
 
   execute({ context, input }: CreateWalletCommand): Promise<CommandOutcome> {
     const stream = walletStream(input.walletId);
-    return this.parts.runner.run(context, { name: 'create-wallet', input: { ...input } }, stream, (scope) =>
-      // One at a time, so that two wallets with the same descriptor cannot both find it free.
-      this.parts.claims.run('descriptor', () => this.#decide(input, stream, scope)),
+    return this.parts.runner.run(
+      context,
+      { name: 'create-wallet', input: { ...input }, status: 201 },
+      stream,
+      (scope) =>
+        // One at a time, so that two wallets with the same descriptor cannot both find it free.
+        this.parts.claims.run('descriptor', () => this.#decide(input, stream, scope)),
     );
   }
 

@@ -32,7 +32,7 @@ export class IssueAddressHandler implements ICommandHandler<IssueAddressCommand,
   execute({ context, input }: IssueAddressCommand): Promise<CommandOutcome> {
     const { runner, wallets } = this.parts;
     const stream = walletStream(input.walletId);
-    return runner.run(context, { name: 'issue-address', input: { ...input } }, stream, (scope) =>
+    return runner.run(context, { name: 'issue-address', input: { ...input }, status: 201 }, stream, (scope) =>
       wallets.run<Facts, Readonly<Record<string, unknown>>>({
         stream,
         prepare: ({ newest }, attempt) => this.#facts(input, newest, attempt),

@@ -21,16 +21,20 @@ export class OpenAccountHandler implements ICommandHandler<OpenAccountCommand, C
   async execute({ context, input }: OpenAccountCommand): Promise<CommandOutcome> {
     const { runner, accounts, knownAccounts } = this.parts;
     const stream = accountStream(input.accountId);
-    const outcome = await runner.run(context, { name: 'open-account', input: { ...input } }, stream, (scope) =>
-      accounts.run({
-        stream,
-        prepare: () => Promise.resolve(undefined),
-        decide: (state) => {
-          const events = openAccount(input, state);
-          return isRejection(events) ? events : { events, detail: { accountId: input.accountId } };
-        },
-        toAppend: ({ events, detail }) => scope.toAppend(events, detail),
-      }),
+    const outcome = await runner.run(
+      context,
+      { name: 'open-account', input: { ...input }, status: 201 },
+      stream,
+      (scope) =>
+        accounts.run({
+          stream,
+          prepare: () => Promise.resolve(undefined),
+          decide: (state) => {
+            const events = openAccount(input, state);
+            return isRejection(events) ? events : { events, detail: { accountId: input.accountId } };
+          },
+          toAppend: ({ events, detail }) => scope.toAppend(events, detail),
+        }),
     );
     if (outcome.kind === 'done') knownAccounts.add(input.accountId);
     return outcome;

@@ -39,7 +39,7 @@ export class SendTransferHandler implements ICommandHandler<SendTransferCommand,
     const transferId = input.transferId ?? deterministicUuid(ledger, 'transfer-id', context.idempotencyKey);
     const transfer: SendTransfer = { ...input, transferId };
     const stream = accountStream(input.fromAccountId);
-    return runner.run(context, { name: 'send-transfer', input: { ...input } }, stream, async (scope) => {
+    return runner.run(context, { name: 'send-transfer', input: { ...input }, status: 201 }, stream, async (scope) => {
       const first = await this.#decide(transfer, isGenerated, stream, scope);
       if (first.kind !== 'rejected' || first.rejection.rejected !== 'insufficient-funds') return first;
       // The credits were read from a model that may be behind: before it says no, it has to know everything.

@@ -38,7 +38,7 @@ export class WatchScriptHandler implements ICommandHandler<WatchScriptCommand, C
     const stream = walletStream(input.walletId);
     return runner.run(
       context,
-      { name: 'watch-script', input: { ...input } },
+      { name: 'watch-script', input: { ...input }, status: 201 },
       stream,
       async (scope): Promise<Result> => {
         const watched = this.#watched(input);

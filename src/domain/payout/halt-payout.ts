@@ -7,13 +7,15 @@ import type { PayoutState } from './payout-state.js';
 
 /**
  * Stops a payout: a transaction that is not ours spent one of its coins in a connected block. Nothing is paid until that block is
- * taken off or a person decides. No event where it is stopped, or over.
+ * taken off or a person decides. No event where it is stopped, or over, or a
+ * person has decided about that very transaction.
  */
 export function haltPayout(command: PayoutHalted, state: PayoutState): DomainEvent[] | Rejection {
   const { payoutId, byTxid } = command;
   if (state.started === null) return reject('payout-not-found', `There is no payout '${payoutId}'.`);
   const isOver = state.resolution !== null && state.resolution.outcome !== 'pay-again';
   if (isOver || state.phase === 'halted' || state.phase === 'closed' || state.phase === 'cancelled') return [];
+  if (state.resolvedTxids.includes(byTxid)) return [];
   invariant(findOwn(state, byTxid) === undefined, `payout ${payoutId} is not halted by its own transaction ${byTxid}`);
   return [{ type: 'PayoutHalted', data: command }];
 }

@@ -10,6 +10,11 @@ export function paymentsOfRound(state: PayoutState): readonly Candidate[] {
   return state.candidates.filter(({ kind, round }) => kind === 'payment' && round === state.round);
 }
 
+/** Coins that the next payment has to spend: those of all payments of the round. */
+export function requiredInputs(state: PayoutState): string[] {
+  return [...new Set(paymentsOfRound(state).flatMap(({ transaction }) => outpointsOf(transaction)))];
+}
+
 /** What may be signed, newest first. */
 export function signableCandidates(state: PayoutState): readonly Candidate[] {
   return state.candidates.filter((candidate) => !candidate.void).reverse();

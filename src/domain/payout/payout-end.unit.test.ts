@@ -13,6 +13,7 @@ import type { DomainEvent } from '../events/event-types.js';
 import { newEvents } from '../new-event.js';
 import { closePayout } from './close-payout.js';
 import { haltPayout } from './halt-payout.js';
+import { requiredInputs } from './payout-candidates.js';
 import { prepareCandidate } from './prepare-candidate.js';
 import { recordOffer } from './record-offer.js';
 import { recordSigned } from './record-signed.js';
@@ -239,6 +240,11 @@ describe('what a person decides', () => {
     const events = [...atHalt, ...writable(decide('pay-again'))];
     const state = payoutAfter(...events);
     expect(state).toMatchObject({ phase: 'started', round: 1, halt: null });
+    expect(requiredInputs(payoutAfter(...atHalt))).toEqual([`${hashOf(1)}:0`, `${hashOf(2)}:0`]);
+    expect(requiredInputs(state)).toEqual([]);
+    // The same foreign spend, seen once more, does not halt it again; another one does.
+    expect(haltPayout(halt, state)).toEqual([]);
+    expect(haltPayout({ ...halt, byTxid: hashOf(667) }, state)).toHaveLength(1);
     const again = planOf([8, 9], [A, B]);
     const decided = writable(prepareCandidate(prepared(1, again), state, yes));
     const next = payoutAfter(...events, ...decided);

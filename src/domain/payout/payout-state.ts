@@ -66,7 +66,10 @@ export interface PayoutState {
   /** Why the last bump came to nothing; null once there was a new candidate or a new request. */
   readonly refusal: Pick<BumpRefused, 'reason' | 'detail'> | null;
   readonly halt: Omit<PayoutHalted, 'payoutId'> | null;
+  /** The last thing that a person decided. */
   readonly resolution: Pick<PayoutResolved, 'outcome' | 'byTxid'> | null;
+  /** Foreign transactions that a person has decided about: they do not halt it again. */
+  readonly resolvedTxids: readonly string[];
   /** What was settled, in whichever round. */
   readonly settled: (Omit<PayoutSettled, 'payoutId' | 'postings'> & { readonly round: number }) | null;
 }
@@ -85,6 +88,7 @@ export const initialPayoutState: PayoutState = {
   refusal: null,
   halt: null,
   resolution: null,
+  resolvedTxids: [],
   settled: null,
 };
 
@@ -140,7 +144,14 @@ function apply(state: PayoutState, event: DomainEvent): PayoutState {
       return { ...state, halt: null };
     case 'PayoutResolved': {
       const { outcome, byTxid } = event.data;
-      const resolved = { ...state, halt: null, bump: null, deferred: null, resolution: { outcome, byTxid } };
+      const resolved: PayoutState = {
+        ...state,
+        halt: null,
+        bump: null,
+        deferred: null,
+        resolution: { outcome, byTxid },
+        resolvedTxids: [...state.resolvedTxids, byTxid],
+      };
       if (outcome !== 'pay-again') return resolved;
       return { ...resolved, round: state.round + 1, candidates: state.candidates.map(voided) };
     }

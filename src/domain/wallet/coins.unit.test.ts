@@ -4,7 +4,7 @@ import { hashOf, scriptOf } from '../../../test/support/payout-cases.js';
 import { InvariantError } from '../../platform/assert.js';
 import type { DomainEvent } from '../events/event-types.js';
 import { newEvents } from '../new-event.js';
-import { releaseCoins } from './release-coins.js';
+import { releaseCoins as decideRelease, type ReleaseCoins } from './release-coins.js';
 import { reserveCoins, type ReserveCoins } from './reserve-coins.js';
 import { coinsReservedFor, evolveWallet, initialWalletState, type WalletState } from './wallet-state.js';
 
@@ -20,6 +20,8 @@ const command = (payoutId: string, coins: readonly number[], change: ReserveCoin
   coins: coins.map((n) => ({ outpoint: coin(n), amountSats: BigInt(n) })),
   change,
 });
+const releaseCoins = (asked: ReleaseCoins, state: WalletState): ReturnType<typeof decideRelease> =>
+  decideRelease(asked, state, { mayRelease: () => true });
 const changeAt = (index: number, branch: 0 | 1 = 1): ReserveCoins['change'] => ({
   branch,
   index,
@@ -76,6 +78,13 @@ describe('reserving coins', () => {
     ]);
   });
 
+  it('issues another change address for coins that the payout has', () => {
+    const state = after(given(created), reserveCoins(command('p1', [1], changeAt(0)), given(created)));
+    const decided = reserveCoins(command('p1', [1], changeAt(1)), state);
+    expect(decided).toMatchObject([{ type: 'AddressIssued', data: { branch: 1, index: 1, accountId: null } }]);
+    expect(reserveCoins(command('p1', [1], changeAt(1)), after(state, decided))).toEqual([]);
+  });
+
   it('gives a change address to one payout', () => {
     const state = after(given(created), reserveCoins(command('p1', [1], changeAt(0)), given(created)));
     expect(reserveCoins(command('p2', [2], changeAt(0)), state)).toMatchObject({ rejected: 'change-address-taken' });
@@ -113,6 +122,13 @@ describe('giving coins back', () => {
     ]);
     const none = { walletId: 'hot', payoutId: 'p1', outpoints, reason: 'spent' as const };
     expect(releaseCoins(none, given())).toMatchObject({ rejected: 'wallet-not-found' });
+  });
+
+  it('keeps what the payout still needs', () => {
+    const release = { walletId: 'hot', payoutId: 'p1', outpoints: undefined, reason: 'unsigned' as const };
+    const mayRelease = (outpoint: string): boolean => outpoint !== coin(2);
+    expect(decideRelease(release, state, { mayRelease })).toMatchObject({ rejected: 'payout-not-ready' });
+    expect(decideRelease({ ...release, outpoints: [coin(1)] }, state, { mayRelease })).toHaveLength(1);
   });
 
   it('is written in events that fit', () => {

@@ -11,13 +11,26 @@ export interface ReleaseCoins {
   reason: CoinsReleased['reason'];
 }
 
+export interface ReleaseFacts {
+  /** Whether the payout, as its own stream stands, can do without the coin. */
+  mayRelease: (outpoint: string) => boolean;
+}
+
 /** Gives coins of a payout back. No event where it has none of them: this was done before. */
-export function releaseCoins(command: ReleaseCoins, state: WalletState): DomainEvent[] | Rejection {
+export function releaseCoins(
+  command: ReleaseCoins,
+  state: WalletState,
+  facts: ReleaseFacts,
+): DomainEvent[] | Rejection {
   const { walletId, payoutId, reason } = command;
   if (state.created === null) return reject('wallet-not-found', `There is no wallet '${walletId}'.`);
   const outpoints = [...new Set(command.outpoints ?? state.reservedOf.get(payoutId) ?? [])]
     .filter((outpoint) => state.reserved.get(outpoint) === payoutId)
     .sort();
+  const needed = outpoints.find((outpoint) => !facts.mayRelease(outpoint));
+  if (needed !== undefined) {
+    return reject('payout-not-ready', `Payout '${payoutId}' still needs coin ${needed}; it is not '${reason}'.`);
+  }
   const events: DomainEvent[] = [];
   for (let start = 0; start < outpoints.length; start += MAX_PAYOUT_INPUTS) {
     const part = outpoints.slice(start, start + MAX_PAYOUT_INPUTS);

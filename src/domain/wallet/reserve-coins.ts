@@ -16,8 +16,8 @@ export interface ReserveCoins {
 }
 
 /**
- * Reserves coins for a payout, all or none. Those that it has already are left out; no event where it has them all: this was done
- * before. They stay reserved until their spend, or a conflicting one, is buried: never given back by a clock.
+ * Reserves coins for a payout, all or none, and issues its change address. What it has already is left out; no event where that is all:
+ * this was done before. Coins stay reserved until their spend, or a conflicting one, is buried: never given back by a clock.
  */
 export function reserveCoins(command: ReserveCoins, state: WalletState): DomainEvent[] | Rejection {
   const { walletId, payoutId, coins, change } = command;
@@ -28,25 +28,24 @@ export function reserveCoins(command: ReserveCoins, state: WalletState): DomainE
   );
   const other = coins.find(({ outpoint }) => (state.reserved.get(outpoint) ?? payoutId) !== payoutId);
   if (other !== undefined) {
+    const owner = state.reserved.get(other.outpoint);
+    return reject('coins-reserved', `Coin ${other.outpoint} is reserved for payout '${owner}'.`);
+  }
+  const wanted = coins
+    .filter(({ outpoint }) => !state.reserved.has(outpoint))
+    .map(({ outpoint, amountSats }) => ({ outpoint, amountSats: amountSats.toString() }));
+  const isIssued = change !== null && change.index < (change.branch === 1 ? state.nextChangeIndex : state.nextIndex);
+  if (isIssued && wanted.length > 0) {
     return reject(
-      'coins-reserved',
-      `Coin ${other.outpoint} is reserved for payout '${state.reserved.get(other.outpoint)}'.`,
+      'change-address-taken',
+      `Index ${change.index} of branch ${change.branch} of wallet '${walletId}' was given out.`,
     );
   }
-  const wanted = coins.filter(({ outpoint }) => !state.reserved.has(outpoint));
-  if (wanted.length === 0) return [];
-  const reserved: DomainEvent = {
-    type: 'CoinsReserved',
-    data: {
-      walletId,
-      payoutId,
-      coins: wanted.map(({ outpoint, amountSats }) => ({ outpoint, amountSats: amountSats.toString() })),
-    },
-  };
-  if (change === null) return [reserved];
-  const { branch, index, script, address } = change;
-  if (index < (branch === 1 ? state.nextChangeIndex : state.nextIndex)) {
-    return reject('change-address-taken', `Index ${index} of branch ${branch} of wallet '${walletId}' was given out.`);
+  const events: DomainEvent[] = [];
+  if (wanted.length > 0) events.push({ type: 'CoinsReserved', data: { walletId, payoutId, coins: wanted } });
+  if (change !== null && !isIssued) {
+    const { branch, index, script, address } = change;
+    events.push({ type: 'AddressIssued', data: { walletId, accountId: null, branch, index, script, address } });
   }
-  return [reserved, { type: 'AddressIssued', data: { walletId, accountId: null, branch, index, script, address } }];
+  return events;
 }

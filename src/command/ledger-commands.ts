@@ -1,0 +1,302 @@
+import { accountStream, type AccountState } from '../domain/account/account-state.js';
+import { releaseFunds, type ReleaseFunds } from '../domain/account/release-funds.js';
+import { settleWithdrawal, type SettleWithdrawal } from '../domain/account/settle-withdrawal.js';
+import type { DomainEvent } from '../domain/events/event-types.js';
+import type {
+  BumpRefused,
+  BumpRequested,
+  CandidateOffered,
+  CandidatePrepared,
+  CandidateSigned,
+  PayoutDeferred,
+  PayoutHalted,
+  PayoutResumed,
+  PayoutStarted,
+  WithdrawalRemoved,
+} from '../domain/events/payout-events.js';
+import type {
+  WithdrawalAssigned,
+  WithdrawalCancelled,
+  WithdrawalDeferred,
+  WithdrawalFailed,
+} from '../domain/events/withdrawal-events.js';
+import { closePayout, type ClosePayout } from '../domain/payout/close-payout.js';
+import { deferPayout } from '../domain/payout/defer-payout.js';
+import { haltPayout } from '../domain/payout/halt-payout.js';
+import { mayRelease } from '../domain/payout/may-release.js';
+import { payoutStream, type PayoutState } from '../domain/payout/payout-state.js';
+import { prepareCandidate, type PrepareFacts } from '../domain/payout/prepare-candidate.js';
+import { recordOffer } from '../domain/payout/record-offer.js';
+import { recordSigned } from '../domain/payout/record-signed.js';
+import { refuseBump } from '../domain/payout/refuse-bump.js';
+import { removeWithdrawal } from '../domain/payout/remove-withdrawal.js';
+import { requestBump } from '../domain/payout/request-bump.js';
+import { resumePayout } from '../domain/payout/resume-payout.js';
+import { settlePayout, type SettlePayout } from '../domain/payout/settle-payout.js';
+import { startPayout } from '../domain/payout/start-payout.js';
+import { isRejection, reject, type Rejection } from '../domain/rejection.js';
+import { releaseCoins, type ReleaseCoins } from '../domain/wallet/release-coins.js';
+import { reserveCoins, type ReserveCoins } from '../domain/wallet/reserve-coins.js';
+import { walletStream, type WalletState } from '../domain/wallet/wallet-state.js';
+import { assignWithdrawal } from '../domain/withdrawal/assign-withdrawal.js';
+import { cancelWithdrawal } from '../domain/withdrawal/cancel-withdrawal.js';
+import { deferWithdrawal } from '../domain/withdrawal/defer-withdrawal.js';
+import { failWithdrawal } from '../domain/withdrawal/fail-withdrawal.js';
+import { withdrawalStream, type WithdrawalState } from '../domain/withdrawal/withdrawal-state.js';
+import type { EventMetadata } from '../eventstore/event-store.js';
+import { invariant, InvariantError } from '../platform/assert.js';
+import type { CommandParts } from './command-parts.js';
+import { decidedEvents } from './decided-events.js';
+import type { StreamDecider } from './stream-decider.js';
+
+/** What came of it. Both mean that it is so now; `unchanged`: it was so before. */
+export type Told<S> =
+  { kind: 'done'; position: bigint; state: S } | { kind: 'unchanged'; position?: undefined; state: S };
+
+/** What events say of why they are there; by default that the workflow did it. */
+export type Cause = EventMetadata;
+
+type Telling<C, S> = (command: C, cause?: Cause) => Promise<Told<S> | Rejection>;
+
+/**
+ * The commands that no client sends: one per decision in the life of a withdrawal. Each is decided on its stream, with the same
+ * memory of it that the commands of clients use, and is idempotent by its state: told twice, late, or by two processes, it is
+ * done once.
+ *
+ * All throw RetryableError or BusyError where the store does not answer (the same may be told again), and InvariantError for
+ * what must never be asked, such as a payment that could be a second one: then nothing was written.
+ */
+export interface LedgerCommands {
+  releaseFunds: Telling<ReleaseFunds, AccountState>;
+  settleWithdrawal: Telling<SettleWithdrawal, AccountState>;
+  reserveCoins: Telling<ReserveCoins, WalletState>;
+  releaseCoins: Telling<ReleaseCoins, WalletState>;
+  assignWithdrawal: Telling<WithdrawalAssigned, WithdrawalState>;
+  deferWithdrawal: Telling<WithdrawalDeferred, WithdrawalState>;
+  /** Of one that no payout pays (any more): a payout that has it must have let go of it before. */
+  cancelWithdrawal: Telling<WithdrawalCancelled, WithdrawalState>;
+  failWithdrawal: Telling<WithdrawalFailed, WithdrawalState>;
+  startPayout: Telling<PayoutStarted, PayoutState>;
+  removeWithdrawal: Telling<WithdrawalRemoved, PayoutState>;
+  /** Its coins must be reserved and its withdrawals assigned: both are looked up on their own streams. */
+  prepareCandidate: Telling<CandidatePrepared, PayoutState>;
+  recordSigned: Telling<CandidateSigned, PayoutState>;
+  recordOffer: Telling<CandidateOffered, PayoutState>;
+  deferPayout: Telling<PayoutDeferred, PayoutState>;
+  requestBump: Telling<BumpRequested, PayoutState>;
+  refuseBump: Telling<BumpRefused, PayoutState>;
+  haltPayout: Telling<PayoutHalted, PayoutState>;
+  resumePayout: Telling<PayoutResumed, PayoutState>;
+  settlePayout: Telling<SettlePayout, PayoutState>;
+  closePayout: Telling<ClosePayout, PayoutState>;
+  payoutState(payoutId: string): Promise<PayoutState>;
+  walletState(walletId: string): Promise<WalletState>;
+  withdrawalState(withdrawalId: string): Promise<WithdrawalState>;
+  /** The bytes of a signed candidate of a payout that is not closed, in hex. */
+  signedTransaction(payoutId: string, txid: string): Promise<string>;
+}
+
+const BY_WORKFLOW: Cause = { actor: 'workflow' };
+
+export function createLedgerCommands(parts: CommandParts): LedgerCommands {
+  const { accounts, wallets, withdrawals, payouts } = parts;
+  /** A command whose decision needs its stream alone. */
+  const onStream =
+    <C, S>(
+      decider: StreamDecider<S>,
+      streamOf: (command: C) => string,
+      decide: (command: C, state: S) => DomainEvent[] | Rejection,
+    ): Telling<C, S> =>
+    (command, cause) =>
+      tell(parts.ledger, decider, {
+        stream: streamOf(command),
+        cause,
+        prepare: () => Promise.resolve(undefined),
+        decide: (state) => decide(command, state),
+      });
+  const ofAccount = (command: { accountId: string }): string => accountStream(command.accountId);
+  const ofWallet = (command: { walletId: string }): string => walletStream(command.walletId);
+  const ofWithdrawal = (command: { withdrawalId: string }): string => withdrawalStream(command.withdrawalId);
+  const ofPayout = (command: { payoutId: string }): string => payoutStream(command.payoutId);
+
+  return {
+    releaseFunds: (command, cause) =>
+      tell(parts.ledger, accounts, {
+        stream: ofAccount(command),
+        cause,
+        prepare: () => hasEnded(parts, command),
+        decide: (state, ended) =>
+          ended
+            ? releaseFunds(command, state)
+            : reject('withdrawal-not-cancellable', `Withdrawal '${command.withdrawalId}' is not ${command.reason}.`),
+      }),
+    settleWithdrawal: (command, cause) =>
+      tell(parts.ledger, accounts, {
+        stream: ofAccount(command),
+        cause,
+        prepare: () => isSettled(parts, command),
+        decide: (state, settled) =>
+          settled
+            ? settleWithdrawal(command, state)
+            : reject('payout-not-ready', `Payout '${command.payoutId}' was not settled like this.`),
+      }),
+    reserveCoins: onStream(wallets, ofWallet, reserveCoins),
+    releaseCoins: (command, cause) =>
+      tell(parts.ledger, wallets, {
+        stream: ofWallet(command),
+        cause,
+        prepare: () => payouts.read(ofPayout(command)),
+        decide: (state, payout) =>
+          releaseCoins(command, state, { mayRelease: (outpoint) => mayRelease(payout, command.reason, outpoint) }),
+      }),
+    assignWithdrawal: onStream(withdrawals, ofWithdrawal, assignWithdrawal),
+    deferWithdrawal: onStream(withdrawals, ofWithdrawal, deferWithdrawal),
+    cancelWithdrawal: (command, cause) =>
+      tell(parts.ledger, withdrawals, {
+        stream: ofWithdrawal(command),
+        cause,
+        prepare: (state) => payoutThatLetGo(parts, command.withdrawalId, state),
+        decide: (state, letGoBy) =>
+          state.phase === 'cancelled'
+            ? []
+            : cancelWithdrawal(command, state, { isRemovedFrom: (payoutId) => payoutId === letGoBy }),
+      }),
+    failWithdrawal: (command, cause) =>
+      tell(parts.ledger, withdrawals, {
+        stream: ofWithdrawal(command),
+        cause,
+        prepare: () => payouts.read(ofPayout(command)),
+        decide: (state, { resolution }) =>
+          resolution?.outcome === 'give-up'
+            ? failWithdrawal(command, state)
+            : reject('payout-not-ready', `Payout '${command.payoutId}' was not given up.`),
+      }),
+    startPayout: onStream(payouts, ofPayout, startPayout),
+    removeWithdrawal: onStream(payouts, ofPayout, removeWithdrawal),
+    prepareCandidate: (command, cause) =>
+      tell(parts.ledger, payouts, {
+        stream: ofPayout(command),
+        cause,
+        prepare: (state) => prepareFacts(parts, command, state),
+        decide: (state, facts) => prepareCandidate(command, state, facts),
+      }),
+    recordSigned: onStream(payouts, ofPayout, recordSigned),
+    recordOffer: onStream(payouts, ofPayout, recordOffer),
+    deferPayout: onStream(payouts, ofPayout, deferPayout),
+    requestBump: onStream(payouts, ofPayout, requestBump),
+    refuseBump: onStream(payouts, ofPayout, refuseBump),
+    haltPayout: onStream(payouts, ofPayout, haltPayout),
+    resumePayout: onStream(payouts, ofPayout, resumePayout),
+    settlePayout: onStream(payouts, ofPayout, settlePayout),
+    closePayout: onStream(payouts, ofPayout, closePayout),
+    payoutState: (payoutId) => payouts.read(payoutStream(payoutId)),
+    walletState: (walletId) => wallets.read(walletStream(walletId)),
+    withdrawalState: (withdrawalId) => withdrawals.read(withdrawalStream(withdrawalId)),
+    signedTransaction: (payoutId, txid) => signedTransaction(parts, payoutId, txid),
+  };
+}
+
+interface Tell<S, F> {
+  stream: string;
+  cause: Cause | undefined;
+  prepare: (newest: S) => Promise<F>;
+  decide: (state: S, facts: F) => DomainEvent[] | Rejection;
+}
+
+async function tell<S, F>(
+  ledger: string,
+  decider: StreamDecider<S>,
+  request: Tell<S, F>,
+): Promise<Told<S> | Rejection> {
+  const { stream, cause = {} } = request;
+  const result = await decider.run<F, S>({
+    stream,
+    prepare: ({ newest }) => request.prepare(newest),
+    decide: (state, facts) => {
+      const events = request.decide(state, facts);
+      return isRejection(events) ? events : { events, detail: events.reduce(decider.evolve, state) };
+    },
+    toAppend: ({ events }, revision) => ({
+      events: decidedEvents(events, { ledger, stream, revision }, { ...BY_WORKFLOW, ...cause }),
+      idempotency: undefined,
+    }),
+  });
+  switch (result.kind) {
+    case 'appended':
+      return { kind: 'done', position: result.position, state: result.detail };
+    case 'unchanged':
+      return { kind: 'unchanged', state: result.detail };
+    case 'rejected':
+      return result.rejection;
+    case 'key-used':
+      throw new InvariantError(`what is told to ${stream} has no idempotency key`);
+  }
+}
+
+/** The payout that had the withdrawal and took it out. It never takes it in again, so the answer cannot grow old. */
+async function payoutThatLetGo(
+  { payouts }: CommandParts,
+  withdrawalId: string,
+  { payoutId }: WithdrawalState,
+): Promise<string | null> {
+  if (payoutId === null) return null;
+  const { removed } = await payouts.read(payoutStream(payoutId));
+  return removed.includes(withdrawalId) ? payoutId : null;
+}
+
+/** Whether the withdrawal is what its money is to be given back for. That is its last event, so the answer cannot grow old. */
+async function hasEnded({ withdrawals }: CommandParts, { withdrawalId, reason }: ReleaseFunds): Promise<boolean> {
+  const stream = withdrawalStream(withdrawalId);
+  const known = await withdrawals.readKnown(stream);
+  return known.phase === reason || (await withdrawals.read(stream)).phase === reason;
+}
+
+/** Whether the payout says of the withdrawal what its account is to be told. It is settled once, so the answer cannot grow old. */
+async function isSettled({ payouts }: CommandParts, command: SettleWithdrawal): Promise<boolean> {
+  const stream = payoutStream(command.payoutId);
+  const { settled } = await payouts.readKnown(stream).then((known) => (known.settled ? known : payouts.read(stream)));
+  if (settled === null || settled.txid !== command.txid) return false;
+  return settled.shares.some(
+    ({ withdrawalId, accountId, amountSats, feeSats }) =>
+      withdrawalId === command.withdrawalId &&
+      accountId === command.accountId &&
+      BigInt(amountSats) === command.amountSats &&
+      BigInt(feeSats) === command.feeSats,
+  );
+}
+
+async function prepareFacts(
+  { wallets, withdrawals }: CommandParts,
+  { payoutId, candidate }: CandidatePrepared,
+  state: PayoutState,
+): Promise<PrepareFacts> {
+  // What is decided without facts needs none looked up.
+  if (state.started === null || candidate < state.candidates.length) return NO_FACTS;
+  const { reserved } = await wallets.read(walletStream(state.started.walletId));
+  const assigned = new Set<string>();
+  await Promise.all(
+    state.withdrawals.map(async ({ withdrawalId }) => {
+      const stream = withdrawalStream(withdrawalId);
+      const has = (of: WithdrawalState): boolean => of.phase === 'assigned' && of.payoutId === payoutId;
+      // Once it has it, it has for ever: what was seen before is as good as what is there now.
+      if (has(await withdrawals.readKnown(stream)) || has(await withdrawals.read(stream))) assigned.add(withdrawalId);
+    }),
+  );
+  return {
+    isReserved: (outpoint) => reserved.get(outpoint) === payoutId,
+    isAssigned: (withdrawalId) => assigned.has(withdrawalId),
+  };
+}
+
+const NO_FACTS: PrepareFacts = { isReserved: () => false, isAssigned: () => false };
+
+async function signedTransaction({ payouts, store }: CommandParts, payoutId: string, txid: string): Promise<string> {
+  const stream = payoutStream(payoutId);
+  const { candidates } = await payouts.read(stream);
+  const signed = candidates.flatMap((candidate) => candidate.signed).find((form) => form.txid === txid);
+  invariant(signed !== undefined, `payout ${payoutId} has a signed transaction ${txid}`);
+  const [event] = await store.readStream(stream, signed.revision, 1);
+  invariant(event?.type === 'CandidateSigned', `revision ${signed.revision} of ${stream} is what was signed`);
+  // Checked when it was written.
+  return (event.data as CandidateSigned).transaction;
+}
