@@ -67,7 +67,13 @@ async function openApi(): Promise<object> {
       pool,
       ledger,
       outbox,
-      readModels: { reached: neverAsked, waitFor: neverAsked, onAdvanced: () => () => undefined, status: neverAsked },
+      readModels: {
+        reached: neverAsked,
+        tipAt: neverAsked,
+        waitFor: neverAsked,
+        onAdvanced: () => () => undefined,
+        status: neverAsked,
+      },
       health: [],
     },
   });

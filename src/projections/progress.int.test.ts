@@ -50,6 +50,21 @@ test('an answer of the database that was under way when the runner told more set
   progress.close();
 });
 
+test('the tip is known at the position that the runner told last, and at no other', () => {
+  const progress = new ProgressTracker(database.ownerPool, 'main', ALL_PROJECTIONS);
+  const tip = { height: 7, hash: '7'.repeat(64) };
+  expect(progress.tipAt(0n)).toBeUndefined();
+  progress.tell(names, 4n, null);
+  expect(progress.tipAt(4n)).toBeNull();
+  progress.tell(names, 5n, tip);
+  expect([4n, 5n, 6n].map((position) => progress.tipAt(position))).toEqual([undefined, tip, undefined]);
+  // Who brings up a straggler says nothing of the tip.
+  progress.tell(names.slice(0, 1), 3n);
+  expect(progress.tipAt(3n)).toBeUndefined();
+  expect(progress.tipAt(5n)).toEqual(tip);
+  progress.close();
+});
+
 test('of two answers the one to the later question counts, whichever comes last', async () => {
   const late = lateDatabase();
   const progress = new ProgressTracker(late.database, 'main', ALL_PROJECTIONS);

@@ -8,6 +8,11 @@ const WAIT_POLL_MS = 10;
 /** How often it is asked for listeners alone. */
 const LISTEN_POLL_MS = 250;
 
+export interface ChainTip {
+  height: number;
+  hash: string;
+}
+
 export interface Progress {
   /**
    * Waits until all of `names` (default: every projection) have reached `position`.
@@ -16,6 +21,8 @@ export interface Progress {
   waitFor(position: bigint, names: readonly string[] | undefined, timeoutMs: number): Promise<bigint>;
   /** Lowest position that `names` have reached, as far as this process knows; 0n where one is not there or being rebuilt. */
   reached(names?: readonly string[]): bigint;
+  /** The chain's tip as of this position where this process knows it: at the last one that the runner told. Null: no chain yet. */
+  tipAt(position: bigint): ChainTip | null | undefined;
   /** As `reached`, asked of the database. */
   refresh(): Promise<void>;
   /** Calls back after positions moved, once for many moves. Returns the way to stop it. */
@@ -39,6 +46,8 @@ export class ProgressTracker implements Progress {
   readonly #waiters = new Set<Waiter>();
   readonly #listeners = new Set<(position: bigint) => void>();
   #told = false;
+  /** What the log says of a position never changes: true whoever leads. */
+  #tip: { position: bigint; tip: ChainTip | null } | undefined;
   /** Counts questions and news; `#newest` is the latest that counted. */
   #clock = 0;
   #newest = 0;
@@ -54,8 +63,9 @@ export class ProgressTracker implements Progress {
   }
 
   /** From the runner in this process: it alone moves checkpoints while it leads. */
-  tell(names: readonly string[], position: bigint): void {
+  tell(names: readonly string[], position: bigint, tip?: ChainTip | null): void {
     this.#told = true;
+    if (tip !== undefined) this.#tip = { position, tip };
     this.#newest = ++this.#clock;
     for (const name of names) this.#positions.set(name, position);
     this.#moved();
@@ -88,6 +98,10 @@ export class ProgressTracker implements Progress {
       if (lowest === undefined || position < lowest) lowest = position;
     }
     return lowest ?? 0n;
+  }
+
+  tipAt(position: bigint): ChainTip | null | undefined {
+    return this.#tip?.position === position ? this.#tip.tip : undefined;
   }
 
   async refresh(): Promise<void> {

@@ -28,7 +28,10 @@ export interface ResolvedAsOf {
   height: number | null;
   /** The tip as of the moment. */
   tip: { height: number; hash: string } | null;
-  /** Heights up to this one count: `height`, or the greatest that the tip ever had (after a reorg, facts of the books stand above the tip). */
+  /**
+   * Heights up to this one count: `height`, or the greatest that the tip ever had (after a reorg, facts of the books stand above
+   * the tip). At the newest position any height: nothing stands higher, and no later rows lie before those that count.
+   */
   ceiling: number;
   /** No fact of the chain that counts was first seen after this position. Not a condition, but where an index can begin. */
   chainBound: bigint;
@@ -44,6 +47,9 @@ export interface AsOfDeps {
 
 /** Moments kept, which never change: the newest is asked for again and again. */
 const CACHED_MOMENTS = 1_000;
+
+/** The greatest `integer` of PostgreSQL. */
+const ANY_HEIGHT = 2_147_483_647;
 
 /** Resolution of `recorded_at`. */
 const CLOCK_STEP_MS = 1;
@@ -65,9 +71,14 @@ export function createAsOf(deps: AsOfDeps): ResolveAsOf {
     const position = await resolvePosition(deps, asOf, models);
     if (isGiven(asOf?.height)) return atHeight(deps, position, asOf.height);
     if (isGiven(asOf?.blockHash)) return atBlock(deps, position, asOf.blockHash);
+    // Asked of the newest position, as nearly every question is: a round trip less, one of two.
+    const tip = isGiven(asOf?.position) || isGiven(asOf?.time) ? undefined : deps.readModels.tipAt(position);
+    if (tip !== undefined) return wholeChain(position, tip, ANY_HEIGHT);
     let whole = moments.get(position);
     if (whole === undefined) {
-      whole = await wholeChain(deps, position);
+      const found = await readTip(deps.database, position);
+      const at = found === undefined ? null : { height: found.height, hash: found.hash };
+      whole = wholeChain(position, at, found?.highest ?? HEIGHT_BEFORE_CHAIN);
       moments.set(position, whole);
     }
     return whole;
@@ -127,14 +138,13 @@ async function positionAt({ database, outbox }: AsOfDeps, time: Date): Promise<b
   return outbox.positionAt(time);
 }
 
-async function wholeChain({ database }: AsOfDeps, position: bigint): Promise<ResolvedAsOf> {
-  const tip = await readTip(database, position);
+function wholeChain(position: bigint, tip: ResolvedAsOf['tip'], ceiling: number): ResolvedAsOf {
   return {
     position,
     chainPosition: position,
     height: null,
-    tip: tip === undefined ? null : { height: tip.height, hash: tip.hash },
-    ceiling: tip?.highest ?? HEIGHT_BEFORE_CHAIN,
+    tip,
+    ceiling,
     chainBound: position,
     bookBound: position,
   };

@@ -8,6 +8,8 @@ import type { ProjectionStatus } from '../projections/status.js';
 export interface ReadModels {
   /** Lowest position that these have reached; 0n where one of them is not there or being rebuilt. */
   reached(names: readonly string[]): Promise<bigint>;
+  /** The tip as of this position where that is known here, without asking the database; null: no chain yet. */
+  tipAt(position: bigint): { height: number; hash: string } | null | undefined;
   /** Waits until all of these have reached `position`; answers the lowest that they have reached, below it when the time was up. */
   waitFor(position: bigint, names: readonly string[], timeoutMs: number): Promise<bigint>;
   /** Calls back after positions moved, once for many moves. Returns the way to stop it. */

@@ -16,6 +16,7 @@ export function createReadModels({ progress, status, isToldHere }: ReadModelsOpt
       if (!isToldHere()) await progress.refresh();
       return progress.reached(names);
     },
+    tipAt: (position) => progress.tipAt(position),
     waitFor: (position, names, timeoutMs) => progress.waitFor(position, names, timeoutMs),
     onAdvanced: (listener) =>
       progress.onAdvanced(() => {

@@ -89,6 +89,7 @@ function createAsk(ledger: string, head: bigint): Ask {
   // Everything is projected; nothing moves.
   const readModels: ReaderDeps['readModels'] = {
     reached: () => Promise.resolve(head),
+    tipAt: () => undefined,
     waitFor: () => Promise.resolve(head),
     onAdvanced: () => () => undefined,
     status: () => Promise.resolve([]),

@@ -106,6 +106,7 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
     isLeader: () => leading,
     waitFor: (position, names, timeoutMs) => progress.waitFor(position, names, timeoutMs),
     reached: (names) => progress.reached(names),
+    tipAt: (position) => progress.tipAt(position),
     refresh: () => progress.refresh(),
     onAdvanced: (listener) => progress.onAdvanced(listener),
     close: () => {
@@ -258,7 +259,7 @@ async function follow(
     for await (const batch of feed.follow(lane.position, AbortSignal.any([signal, interrupted.signal]))) {
       for (let start = 0; start < batch.events.length; start += MAX_BATCH) {
         const halts = await lane.apply(batch.events.slice(start, start + MAX_BATCH));
-        progress.tell(lane.names, lane.position);
+        progress.tell(lane.names, lane.position, lane.context.tip);
         halted(halts);
         // Once more from the checkpoints: somebody must look after what is halted.
         if (halts.length > 0) return;
