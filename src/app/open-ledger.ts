@@ -7,6 +7,7 @@ import { createPostgresEventStore } from '../eventstore/postgres-event-store.js'
 import { createPostgresFeed } from '../outbox/postgres-feed.js';
 import { createPostgresOutbox } from '../outbox/postgres-outbox.js';
 import type { Config } from '../platform/config.js';
+import { FatalError } from '../platform/errors.js';
 import type { Logger } from '../platform/logger.js';
 import { createMetrics } from '../platform/metrics.js';
 import { createPool } from '../platform/postgres/pool.js';
@@ -50,11 +51,16 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
   const { logger, onFatal } = options;
   const { ledger, network } = config;
   const closers = createClosers(logger);
+  let isClosing = false;
+  const close = (): Promise<void> => {
+    isClosing = true;
+    return closers.closeAll();
+  };
   try {
     const database = await openDatabase(config, 'own', logger, onFatal);
     closers.add('database', () => database.close());
     const onError = (error: Error): void => {
-      logger.warn({ err: error }, 'a database connection was lost');
+      if (!isClosing) logger.warn({ err: error }, 'a database connection was lost');
     };
     const pool = createPool(database.url, {
       max: APP_CONNECTIONS,
@@ -140,10 +146,26 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
       },
     });
     closers.add('HTTP', () => api.close());
-    await api.listen(config.port, config.host);
-    return { url: await api.getUrl(), close: () => closers.closeAll() };
+    await listening(config, api.listen(config.port, config.host));
+    return { url: await api.getUrl(), close };
   } catch (error) {
-    await closers.closeAll().catch(() => undefined);
+    await close().catch(() => undefined);
     throw error;
+  }
+}
+
+/** What a person can mend is one line that names it. */
+async function listening({ host, port }: Config, attempt: Promise<unknown>): Promise<void> {
+  try {
+    await attempt;
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    const what = {
+      EADDRINUSE: `PORT: ${host}:${port} is in use by another program: stop it, or choose another port`,
+      EACCES: `PORT: this user may not listen on ${host}:${port}`,
+      EADDRNOTAVAIL: `HOST: ${host} is not an address of this machine`,
+      ENOTFOUND: `HOST: ${host} is not an address of this machine`,
+    }[String(code)];
+    throw what === undefined ? cause : new FatalError(what, {}, { cause });
   }
 }

@@ -1,4 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, chmodSync, existsSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -116,6 +117,24 @@ describe('a ledger on its embedded database', () => {
 });
 
 describe('a wrong start', () => {
+  it('on a port that is in use stops with one line that names it, and leaves no PostgreSQL behind', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = other.address() as AddressInfo;
+      const result = await runTallystick(['start'], { ...environment(), PORT: String(port) });
+      expect(result.code).toBe(1);
+      const lines = result.stderr.trim().split('\n');
+      expect(lines.filter((text) => !text.startsWith('{'))).toEqual([
+        `tallystick: PORT: 127.0.0.1:${port} is in use by another program: stop it, or choose another port`,
+      ]);
+      expect(result.stderr).not.toContain('a database connection was lost');
+      expect(existsSync(join(dataDir, 'postgres', 'postmaster.pid'))).toBe(false);
+    } finally {
+      await new Promise((resolve) => other.close(resolve));
+    }
+  });
+
   it.each([
     [{ PORT: 'abc' }, 2, /^tallystick: PORT: /m],
     [{ BITCOIN_NETWORK: 'moonnet' }, 2, /^tallystick: BITCOIN_NETWORK: /m],
