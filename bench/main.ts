@@ -8,6 +8,7 @@ const BENCHES: Readonly<Record<string, () => Promise<(options: { quick: boolean 
   http: async () => (await import('./http.js')).runHttpBench,
   visible: async () => (await import('./visible.js')).runVisibleBench,
   rebuild: async () => (await import('./rebuild.js')).runRebuildBench,
+  select: async () => (await import('./select.js')).runSelectBench,
   'as-of': async () => (await import('./as-of.js')).runAsOfBench,
   growth: async () => (await import('./growth.js')).runGrowthBench,
 };

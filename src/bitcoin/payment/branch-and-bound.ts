@@ -1,4 +1,5 @@
 import { at, type CoinPool } from './coin-pool.js';
+import type { FeeLine } from './fee-rule.js';
 import {
   addCoin,
   excessSats,
@@ -12,8 +13,11 @@ import {
   type Totals,
 } from './selection-target.js';
 
-/** As in Bitcoin Core (coinselection.cpp, `TOTAL_TRIES`): some milliseconds. Without a bound it may never end. */
-export const MAX_TRIES = 100_000;
+/**
+ * Without a bound it may never end. Bitcoin Core allows itself 100,000 (coinselection.cpp, `TOTAL_TRIES`), half of the time of a
+ * choice out of 100,000 coins. A try here does not go on by one coin, as there, but to the next one that does not overshoot.
+ */
+export const MAX_TRIES = 50_000;
 
 /** Places in the pool, and how they pay. */
 export interface Choice {
@@ -35,35 +39,42 @@ export function branchAndBound(pool: CoinPool, target: SelectionTarget, maxTries
   const overshootSats = overshootOf(pool, target);
   const wasteGrows = target.feeRule[0].ratePerKvb > target.longTermRatePerKvb;
   const picked: number[] = [];
-  let totals: Totals = target.kept;
+  const totals: Totals = { ...target.kept };
   let best: Choice | undefined;
+  let leastWaste = Infinity;
   let next = 0;
   for (let tries = 0; tries < maxTries; tries++) {
-    const slack = slackOf(target, totals);
+    const weightNow = weightWithoutChange(target, totals);
+    const slackSats = slackAfter(target.feeRule[0], target, totals, weightNow);
     let stop =
-      slack.upperSats + at(rest, next) < -1 ||
-      slack.weight > target.maxWeight ||
-      (wasteGrows && best !== undefined && inputWasteOf(target, totals.inputsWeight) >= best.settlement.waste);
-    if (!stop && slack.upperSats >= -1 && excessSats(target, totals) >= 0) {
+      slackSats + at(rest, next) < -1 ||
+      weightNow > target.maxWeight ||
+      (wasteGrows && inputWasteOf(target, totals.inputsWeight) >= leastWaste);
+    if (!stop && slackSats >= -1 && excessSats(target, totals) >= 0) {
       stop = true;
       const settlement = settle(target, totals);
       const isBetter =
         settlement?.changeSats === 0 &&
         settlement.requiredFeeSats <= target.maxFeeSats &&
-        settlement.waste < (best?.settlement.waste ?? Infinity);
-      if (isBetter) best = { picked: [...picked], settlement };
+        settlement.waste < leastWaste;
+      if (isBetter) {
+        best = { picked: [...picked], settlement };
+        leastWaste = settlement.waste;
+      }
     }
     stop ||= totals.inputs >= target.maxInputs;
-    const coin = stop ? size : firstAtMost(effective, next, size, overshootSats - slack.lowerSats);
+    const coin = stop
+      ? size
+      : firstAtMost(effective, next, size, overshootSats - leastSlack(target, totals, weightNow));
     if (coin < size) {
-      totals = addCoin(totals, at(sats, coin), at(weight, coin));
+      addCoin(totals, at(sats, coin), at(weight, coin));
       picked.push(coin);
       next = coin + 1;
       continue;
     }
     const last = picked.pop();
     if (last === undefined) break;
-    totals = removeCoin(totals, at(sats, last), at(weight, last));
+    removeCoin(totals, at(sats, last), at(weight, last));
     next = last + 1;
     // Another coin of the same value in its place gives nothing that was not tried.
     while (next < size && sats[next] === sats[last] && weight[next] === weight[last]) next++;
@@ -79,19 +90,18 @@ function sumsFromEachOn({ size, effective }: CoinPool): Float64Array {
 }
 
 /**
- * What is left after fees that are not rounded up. What can be left in the end is at most `upperSats` and the effective values
- * of the coins added; by the highest line of the rule it is now at most `lowerSats`.
+ * What is left after a fee that is not rounded up. By the first line of the rule, which has the highest rate, what is left in the
+ * end is at most this and the effective values of the coins that are added.
  */
-function slackOf(target: SelectionTarget, totals: Totals): { upperSats: number; lowerSats: number; weight: number } {
-  const weight = weightWithoutChange(target, totals);
-  const beforeFee = totals.sats - target.paysSats;
-  const [first] = target.feeRule;
-  const upperSats = beforeFee - first.fixedSats - (first.ratePerKvb * weight) / 4000;
-  let lowerSats = Math.min(beforeFee, upperSats);
-  for (const { fixedSats, ratePerKvb } of target.feeRule) {
-    lowerSats = Math.min(lowerSats, beforeFee - fixedSats - (ratePerKvb * weight) / 4000);
-  }
-  return { upperSats, lowerSats, weight };
+function slackAfter(line: FeeLine, target: SelectionTarget, totals: Totals, weight: number): number {
+  return totals.sats - target.paysSats - line.fixedSats - (line.ratePerKvb * weight) / 4000;
+}
+
+/** The same by the line that demands most: what is left now is at most this. */
+function leastSlack(target: SelectionTarget, totals: Totals, weight: number): number {
+  let least = totals.sats - target.paysSats;
+  for (const line of target.feeRule) least = Math.min(least, slackAfter(line, target, totals, weight));
+  return least;
 }
 
 /** Rounding to the vbyte, lengths that take two bytes more, marker and flag of the first witness. */

@@ -10,7 +10,7 @@ const MAX_SATS = Number(MAX_MONEY_SATS);
 export interface CoinPool {
   readonly size: number;
   readonly sats: Float64Array;
-  readonly weight: Float64Array;
+  readonly weight: Uint16Array;
   /** What each brings after the fee for its own input. */
   readonly effective: Float64Array;
   /** Where each stands in the list that the pool was made of. */
@@ -23,7 +23,7 @@ export interface CoinPool {
  */
 export function createCoinPool(coins: readonly Coin[], ratePerKvb: number): CoinPool {
   const sats = new Float64Array(coins.length);
-  const weight = new Float64Array(coins.length);
+  const weight = new Uint16Array(coins.length);
   const effective = new Float64Array(coins.length);
   const source = new Uint32Array(coins.length);
   let size = 0;
@@ -33,14 +33,15 @@ export function createCoinPool(coins: readonly Coin[], ratePerKvb: number): Coin
   let lastFee = 0;
   for (let i = 0; i < coins.length; i++) {
     const coin = coins[i];
-    invariant(coin !== undefined, 'the list of coins has no holes');
+    if (coin === undefined) continue;
     if (coin.kind !== lastKind) {
       lastKind = coin.kind;
       lastWeight = inputWeight(lastKind);
       lastFee = (lastWeight * ratePerKvb) / 4000;
     }
     const amount = Number(coin.amountSats);
-    invariant(amount >= 0 && amount <= MAX_SATS, `coin of ${coin.amountSats} satoshis`);
+    // The sentence is made only where it is needed.
+    if (!(amount >= 0 && amount <= MAX_SATS)) invariant(false, `coin of ${coin.amountSats} satoshis`);
     if (amount <= lastFee) continue;
     sats[size] = amount;
     weight[size] = lastWeight;
@@ -52,7 +53,7 @@ export function createCoinPool(coins: readonly Coin[], ratePerKvb: number): Coin
 }
 
 /** The value at a place that is known to be in the array. */
-export function at(column: Float64Array | Uint32Array, index: number): number {
+export function at(column: Float64Array | Uint32Array | Uint16Array, index: number): number {
   const value = column[index];
   invariant(value !== undefined, 'an index beyond its column');
   return value;

@@ -1,6 +1,13 @@
 import type { Choice } from './branch-and-bound.js';
 import { at, type CoinPool } from './coin-pool.js';
-import { addCoin, settle, weightWithoutChange, type SelectionTarget, type Totals } from './selection-target.js';
+import {
+  addCoin,
+  removeCoin,
+  settle,
+  weightWithoutChange,
+  type SelectionTarget,
+  type Totals,
+} from './selection-target.js';
 
 /**
  * The most valuable coins until they pay: the fewest inputs, and it always ends. What it cannot pay with coins of one kind,
@@ -11,13 +18,15 @@ import { addCoin, settle, weightWithoutChange, type SelectionTarget, type Totals
  */
 export function largestFirst(pool: CoinPool, largest: Uint32Array, target: SelectionTarget): Choice | { most: Totals } {
   const picked: number[] = [];
-  let totals = target.kept;
+  const totals = { ...target.kept };
   for (const coin of largest) {
-    const more = addCoin(totals, at(pool.sats, coin), at(pool.weight, coin));
-    if (more.inputs > target.maxInputs) break;
-    // A lighter one may still fit.
-    if (weightWithoutChange(target, more) > target.maxWeight) continue;
-    totals = more;
+    if (totals.inputs >= target.maxInputs) break;
+    addCoin(totals, at(pool.sats, coin), at(pool.weight, coin));
+    if (weightWithoutChange(target, totals) > target.maxWeight) {
+      // A lighter one may still fit.
+      removeCoin(totals, at(pool.sats, coin), at(pool.weight, coin));
+      continue;
+    }
     picked.push(coin);
     const settlement = settle(target, totals);
     if (settlement) return { picked, settlement };

@@ -24,24 +24,25 @@ const DRAWS_PER_INPUT = 4;
  * @returns undefined where what was drawn does not suffice
  */
 export function randomDraw(pool: CoinPool, target: SelectionTarget, random: Random): Choice | undefined {
-  const order = new Uint32Array(pool.size).map((_, place) => place);
+  const order = new Uint32Array(pool.size);
+  for (let place = 0; place < order.length; place++) order[place] = place;
   const draws = Math.min(pool.size, DRAWS_PER_INPUT * target.maxInputs);
   const picked: number[] = [];
-  let totals = target.kept;
+  const totals = { ...target.kept };
   let settlement: Settlement | undefined;
   for (let drawn = 0; drawn < draws; drawn++) {
     const other = drawn + randomIndex(random, pool.size - drawn);
     const coin = at(order, other);
     order[other] = at(order, drawn);
     picked.push(coin);
-    totals = addCoin(totals, at(pool.sats, coin), at(pool.weight, coin));
+    addCoin(totals, at(pool.sats, coin), at(pool.weight, coin));
     while (
       picked.length > 0 &&
       (totals.inputs > target.maxInputs || weightWithoutChange(target, totals) > target.maxWeight)
     ) {
       const [least] = picked.splice(placeOfLeast(picked, pool), 1);
       if (least === undefined) break;
-      totals = removeCoin(totals, at(pool.sats, least), at(pool.weight, least));
+      removeCoin(totals, at(pool.sats, least), at(pool.weight, least));
     }
     settlement = settle(target, totals);
     if (settlement !== undefined && settlement.changeSats >= WANTED_CHANGE_SATS) break;

@@ -14,7 +14,7 @@ import { outpointOf } from './unsigned-transaction.js';
  * Coins that branch and bound looks at: its tries do not get through more of them, and to sort 100,000 takes longer than all the
  * rest. Larger wallets give it a random sample, in which sets without change are still plenty.
  */
-export const MAX_BRANCHED_COINS = 2_000;
+export const MAX_BRANCHED_COINS = 1_000;
 
 export interface SelectCoinsParameters {
   /** What may be spent: any number, in any order. One that is there twice, or also in `keep`, counts once. */
@@ -117,10 +117,11 @@ function selectAmong(
 function targetOf(parameters: SelectCoinsParameters): SelectionTarget {
   const { change, keep, longTermFeeRateSatsPerKvb: longTermRate } = parameters;
   invariant(parameters.paysSats >= 0n, 'payments are not negative');
-  const none: Totals = { sats: 0, inputs: 0, inputsWithoutWitness: 0, inputsWeight: 0 };
+  const kept: Totals = { sats: 0, inputs: 0, inputsWithoutWitness: 0, inputsWeight: 0 };
+  for (const { amountSats, kind } of keep) addCoin(kept, Number(amountSats), inputWeight(kind));
   return {
     ...parameters,
-    kept: keep.reduce((totals, coin) => addCoin(totals, Number(coin.amountSats), inputWeight(coin.kind)), none),
+    kept,
     paysSats: Number(parameters.paysSats),
     change: change && {
       outputWeight: change.outputWeight,
@@ -134,7 +135,8 @@ function targetOf(parameters: SelectCoinsParameters): SelectionTarget {
 
 /** The coins for branch and bound, the most valuable first. */
 function branchedPool(pool: CoinPool, random: Random): CoinPool {
-  const places = new Uint32Array(pool.size).map((_, place) => place);
+  const places = new Uint32Array(pool.size);
+  for (let place = 0; place < places.length; place++) places[place] = place;
   const size = Math.min(pool.size, MAX_BRANCHED_COINS);
   for (let drawn = 0; size < pool.size && drawn < size; drawn++) {
     const other = drawn + randomIndex(random, pool.size - drawn);
@@ -144,7 +146,7 @@ function branchedPool(pool: CoinPool, random: Random): CoinPool {
   }
   const chosen = places.subarray(0, size).sort((a, b) => at(pool.effective, b) - at(pool.effective, a) || a - b);
   const sats = new Float64Array(size);
-  const weight = new Float64Array(size);
+  const weight = new Uint16Array(size);
   const effective = new Float64Array(size);
   const source = new Uint32Array(size);
   chosen.forEach((place, index) => {
@@ -180,7 +182,7 @@ function tooDear(settlements: readonly Settlement[]): CoinsTooDear {
   return { kind: 'too-dear', feeSats: BigInt(Math.min(...settlements.map(({ requiredFeeSats }) => requiredFeeSats))) };
 }
 
-function tooLow(target: SelectionTarget, most: Totals, usable: number): CoinsTooLow {
+function tooLow(target: SelectionTarget, most: Readonly<Totals>, usable: number): CoinsTooLow {
   const missing = -excessSats(target, most);
   // Enough, but its change does not fit any more: a vbyte's worth would be a wrong figure, so say 1.
   return {

@@ -1,5 +1,5 @@
 import { requiredFeeSats, type FeeRule } from './fee-rule.js';
-import { inputWeight, transactionWeight } from './transaction-weight.js';
+import { inputWeight, weightOf } from './transaction-weight.js';
 
 /*
  * Selection reckons in doubles, not bigint: 100,000 coins are looked at. All of it is exact, because amounts are whole satoshis
@@ -9,17 +9,17 @@ import { inputWeight, transactionWeight } from './transaction-weight.js';
 /** Inputs without a witness are told by their weight: no other kind has it. */
 export const NO_WITNESS_WEIGHT = inputWeight('pkh');
 
-/** What chosen coins add up to. */
+/** What chosen coins add up to. One is changed in place while coins are tried: a new one for each would cost more than the sum. */
 export interface Totals {
-  readonly sats: number;
-  readonly inputs: number;
-  readonly inputsWithoutWitness: number;
-  readonly inputsWeight: number;
+  sats: number;
+  inputs: number;
+  inputsWithoutWitness: number;
+  inputsWeight: number;
 }
 
 export interface SelectionTarget {
   /** What coins that must be in bring; zeros where there are none. */
-  readonly kept: Totals;
+  readonly kept: Readonly<Totals>;
   /** Sum of the payments. */
   readonly paysSats: number;
   readonly outputs: number;
@@ -45,31 +45,27 @@ export interface Settlement {
   readonly waste: number;
 }
 
-export function addCoin(totals: Totals, sats: number, weight: number): Totals {
-  return {
-    sats: totals.sats + sats,
-    inputs: totals.inputs + 1,
-    inputsWithoutWitness: totals.inputsWithoutWitness + (weight === NO_WITNESS_WEIGHT ? 1 : 0),
-    inputsWeight: totals.inputsWeight + weight,
-  };
+export function addCoin(totals: Totals, sats: number, weight: number): void {
+  totals.sats += sats;
+  totals.inputs += 1;
+  if (weight === NO_WITNESS_WEIGHT) totals.inputsWithoutWitness += 1;
+  totals.inputsWeight += weight;
 }
 
-export function removeCoin(totals: Totals, sats: number, weight: number): Totals {
-  return {
-    sats: totals.sats - sats,
-    inputs: totals.inputs - 1,
-    inputsWithoutWitness: totals.inputsWithoutWitness - (weight === NO_WITNESS_WEIGHT ? 1 : 0),
-    inputsWeight: totals.inputsWeight - weight,
-  };
+export function removeCoin(totals: Totals, sats: number, weight: number): void {
+  totals.sats -= sats;
+  totals.inputs -= 1;
+  if (weight === NO_WITNESS_WEIGHT) totals.inputsWithoutWitness -= 1;
+  totals.inputsWeight -= weight;
 }
 
-export function weightWithoutChange(target: SelectionTarget, totals: Totals): number {
-  const { outputs, outputsWeight } = target;
-  return transactionWeight({ ...totals, outputs, outputsWeight });
+export function weightWithoutChange(target: SelectionTarget, totals: Readonly<Totals>): number {
+  const { inputs, inputsWithoutWitness, inputsWeight } = totals;
+  return weightOf(inputs, inputsWithoutWitness, inputsWeight, target.outputs, target.outputsWeight);
 }
 
 /** What is left without change after the fee: negative where the coins do not suffice. */
-export function excessSats(target: SelectionTarget, totals: Totals): number {
+export function excessSats(target: SelectionTarget, totals: Readonly<Totals>): number {
   return totals.sats - target.paysSats - requiredFeeSats(target.feeRule, weightWithoutChange(target, totals));
 }
 
@@ -77,7 +73,7 @@ export function excessSats(target: SelectionTarget, totals: Totals): number {
  * How these coins pay the target, exactly; undefined where they do not suffice or there are too many of them. Change is made
  * only where it pays: what is left for it is more than it will cost to spend, and not dust. Otherwise it is left to the fee.
  */
-export function settle(target: SelectionTarget, totals: Totals): Settlement | undefined {
+export function settle(target: SelectionTarget, totals: Readonly<Totals>): Settlement | undefined {
   if (totals.inputs > target.maxInputs) return undefined;
   const weight = weightWithoutChange(target, totals);
   const feeSats = requiredFeeSats(target.feeRule, weight);
@@ -88,7 +84,8 @@ export function settle(target: SelectionTarget, totals: Totals): Settlement | un
   if (change !== null) {
     const outputs = target.outputs + 1;
     const outputsWeight = target.outputsWeight + change.outputWeight;
-    const changedWeight = transactionWeight({ ...totals, outputs, outputsWeight });
+    const { inputs, inputsWithoutWitness, inputsWeight } = totals;
+    const changedWeight = weightOf(inputs, inputsWithoutWitness, inputsWeight, outputs, outputsWeight);
     const changedFeeSats = requiredFeeSats(target.feeRule, changedWeight);
     const changeSats = totals.sats - target.paysSats - changedFeeSats;
     if (changeSats >= change.dustSats && changeSats > change.spendFeeSats) {
