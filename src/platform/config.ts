@@ -1,10 +1,14 @@
 import { LEDGER_PATTERN } from '../domain/primitives.js';
-import { FatalError } from './errors.js';
+import { ConfigError } from './config-error.js';
+import { integer, oneOf, readUrl, type Get } from './config-values.js';
+import { readWithdrawalConfig, type WithdrawalConfig } from './withdrawal-config.js';
+
+export { ConfigError };
 
 export type BitcoinNetwork = 'regtest' | 'signet' | 'testnet4' | 'mainnet';
 export type BitcoinSource = 'builtin' | 'rpc' | 'push';
 
-export interface Config {
+export interface Config extends WithdrawalConfig {
   host: string;
   port: number;
   ledger: string;
@@ -22,16 +26,6 @@ export interface Config {
   apiKeys: readonly string[] | undefined;
   trustProxy: boolean;
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
-}
-
-/** A wrong value in the environment: the start stops with this one line. */
-export class ConfigError extends FatalError {
-  constructor(
-    readonly variable: string,
-    problem: string,
-  ) {
-    super(`${variable}: ${problem}`);
-  }
 }
 
 const NETWORKS: readonly BitcoinNetwork[] = ['regtest', 'signet', 'testnet4', 'mainnet'];
@@ -66,6 +60,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (!LEDGER_PATTERN.test(ledger)) {
     throw new ConfigError('LEDGER', `'${ledger}' is not a ledger name: 1 to 40 of a-z 0-9 -, not beginning with -`);
   }
+  const finalityDepth = integer(get, 'FINALITY_DEPTH', { min: 1, max: 100_000, fallback: 144 });
   return {
     host,
     port: integer(get, 'PORT', { min: 0, max: 65_535, fallback: 3000 }),
@@ -81,14 +76,13 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       max: 1000,
       fallback: network === 'regtest' ? 1 : 6,
     }),
-    finalityDepth: integer(get, 'FINALITY_DEPTH', { min: 1, max: 100_000, fallback: 144 }),
+    finalityDepth,
     apiKeys,
+    ...readWithdrawalConfig(get, network, finalityDepth),
     trustProxy: oneOf(get, 'TRUST_PROXY', ['true', 'false'], 'false') === 'true',
     logLevel: oneOf(get, 'LOG_LEVEL', LOG_LEVELS, 'info'),
   };
 }
-
-type Get = (name: string) => string | undefined;
 
 function refuseWhatIsNotThere(get: Get): void {
   for (const [name, only] of Object.entries(ONLY_VALUE)) {
@@ -128,34 +122,4 @@ function readApiKeys(get: Get): readonly string[] | undefined {
     throw new ConfigError('API_KEYS', `must be keys of at least ${MIN_API_KEY_LENGTH} characters, divided by commas`);
   }
   return keys;
-}
-
-function readUrl(get: Get, name: string, protocols: readonly string[]): string | undefined {
-  const text = get(name);
-  if (text === undefined) return undefined;
-  // The value may hold a password: it is never repeated in the message.
-  if (!URL.canParse(text) || !protocols.includes(new URL(text).protocol)) {
-    throw new ConfigError(
-      name,
-      `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
-    );
-  }
-  return text;
-}
-
-function oneOf<const T extends string>(get: Get, name: string, allowed: readonly T[], fallback: T): T {
-  const value = get(name) ?? fallback;
-  const found = allowed.find((candidate) => candidate === value);
-  if (found === undefined) throw new ConfigError(name, `'${value}' is not one of ${allowed.join(', ')}`);
-  return found;
-}
-
-function integer(get: Get, name: string, range: { min: number; max: number; fallback: number }): number {
-  const text = get(name);
-  if (text === undefined) return range.fallback;
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < range.min || value > range.max) {
-    throw new ConfigError(name, `'${text}' is not a whole number from ${range.min} to ${range.max}`);
-  }
-  return value;
 }

@@ -17,6 +17,21 @@ describe('readConfig', () => {
       startBlock: undefined,
       depositConfirmations: 1,
       finalityDepth: 144,
+      withdrawalConfirmations: 1,
+      withdrawalMaxSats: 2_100_000_000_000_000n,
+      defaultWalletId: undefined,
+      payoutWindowMs: 250,
+      payoutMaxWithdrawals: 200,
+      payoutMaxWeight: 100_000,
+      payoutFeeBudgetPercent: 1,
+      payoutChainDepth: 1,
+      maxFeeRateSatsPerKvb: 500_000n,
+      fallbackFeeRateSatsPerKvb: 5_000n,
+      longTermFeeRateSatsPerKvb: 10_000n,
+      signerUrl: undefined,
+      signerSecret: undefined,
+      signerTimeoutMs: 10_000,
+      overdueMinutes: { requested: 10, prepared: 60, signed: 10, broadcast: 120, confirming: 240 },
       apiKeys: undefined,
       trustProxy: false,
       logLevel: 'info',
@@ -27,6 +42,79 @@ describe('readConfig', () => {
     expect(readConfig({ BITCOIN_RPC_URL: 'http://u:p@127.0.0.1:18443' }).source).toBe('rpc');
     expect(readConfig({ BITCOIN_NETWORK: 'mainnet' })).toMatchObject({ source: 'push', depositConfirmations: 6 });
     expect(readConfig({ START_BLOCK: `170:${HASH.toUpperCase()}` }).startBlock).toEqual({ height: 170, hash: HASH });
+  });
+
+  it('waits for an estimate on mainnet, and takes more time there', () => {
+    expect(readConfig({ BITCOIN_NETWORK: 'mainnet' })).toMatchObject({
+      fallbackFeeRateSatsPerKvb: undefined,
+      withdrawalConfirmations: 6,
+      payoutWindowMs: 1_000,
+    });
+    expect(readConfig({ BITCOIN_NETWORK: 'mainnet', FALLBACK_FEE_RATE: '12' }).fallbackFeeRateSatsPerKvb).toBe(12_000n);
+    // Complete never comes after final.
+    expect(readConfig({ BITCOIN_NETWORK: 'signet', FINALITY_DEPTH: '3' }).withdrawalConfirmations).toBe(3);
+  });
+
+  it('takes fee rates in sat/vB to a thousandth, and limits for some statuses alone', () => {
+    const secret = 'a-secret-of-some-length';
+    expect(
+      readConfig({
+        MAX_FEE_RATE: '1.001',
+        LONG_TERM_FEE_RATE: '0.5',
+        OVERDUE_MINUTES: 'signed:5, confirming:999',
+        SIGNER_URL: 'http://127.0.0.1:1/sign',
+        SIGNER_SECRET: secret,
+        DEFAULT_WALLET: 'hot',
+        WITHDRAWAL_MAX_SATS: '1000000',
+      }),
+    ).toMatchObject({
+      maxFeeRateSatsPerKvb: 1_001n,
+      fallbackFeeRateSatsPerKvb: 1_001n,
+      longTermFeeRateSatsPerKvb: 500n,
+      overdueMinutes: { requested: 10, prepared: 60, signed: 5, broadcast: 120, confirming: 999 },
+      signerUrl: 'http://127.0.0.1:1/sign',
+      signerSecret: secret,
+      defaultWalletId: 'hot',
+      withdrawalMaxSats: 1_000_000n,
+    });
+  });
+
+  it.each([
+    ['WITHDRAWAL_CONFIRMATIONS', '0'],
+    ['WITHDRAWAL_CONFIRMATIONS', '145'],
+    ['WITHDRAWAL_MAX_SATS', '2100000000000001'],
+    ['WITHDRAWAL_MAX_SATS', '1.5'],
+    ['DEFAULT_WALLET', 'a b'],
+    ['PAYOUT_WINDOW_MS', '-1'],
+    ['PAYOUT_MAX_WITHDRAWALS', '501'],
+    ['PAYOUT_MAX_WEIGHT', '400001'],
+    ['PAYOUT_FEE_BUDGET_PERCENT', '101'],
+    ['PAYOUT_CHAIN_DEPTH', '21'],
+    ['MAX_FEE_RATE', '0'],
+    ['MAX_FEE_RATE', '1.0001'],
+    ['MAX_FEE_RATE', '1e3'],
+    ['FALLBACK_FEE_RATE', '501'],
+    ['LONG_TERM_FEE_RATE', 'ten'],
+    ['SIGNER_URL', 'file:///secret'],
+    ['SIGNER_URL', 'http://127.0.0.1:1'],
+    ['SIGNER_SECRET', 'short-secret'],
+    ['SIGNER_TIMEOUT_MS', '1'],
+    ['OVERDUE_MINUTES', 'completed:5'],
+    ['OVERDUE_MINUTES', 'signed:0'],
+    ['OVERDUE_MINUTES', 'signed'],
+  ])('names the variable of withdrawals in one line: %s=%s', (name, value) => {
+    const wrong = ((): ConfigError => {
+      try {
+        readConfig({ [name]: value });
+      } catch (error) {
+        if (error instanceof ConfigError) return error;
+      }
+      throw new Error('it was accepted');
+    })();
+    // A URL alone lacks its secret.
+    expect(wrong.variable).toBe(value.startsWith('http') ? 'SIGNER_SECRET' : name);
+    expect(wrong.message).not.toContain('\n');
+    expect(wrong.message).not.toContain('secret');
   });
 
   it.each([
