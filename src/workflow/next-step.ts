@@ -177,15 +177,13 @@ function towardsPayment(payout: PayoutView, facts: ChainFacts, notBefore: NotBef
 }
 
 function causeToReplace(payout: PayoutView, facts: ChainFacts): ReplaceCause | undefined {
-  const newest = newestSignedPayment(payout);
-  if (newest === undefined) return undefined;
+  if (newestSignedPayment(payout) === undefined) return undefined;
   if (payout.bump !== null) return { kind: 'asked', ...payout.bump };
   const answers = sendable(payout).map(({ signed }) => signed.lastAnswer);
   if (answers.includes('fee-too-low') && !answers.some(isTaken)) return { kind: 'fee-too-low' };
-  const takenAt = [
-    ...newest.signed,
-    ...payout.candidates.flatMap(({ kind, signed }) => (kind === 'child' ? signed : [])),
-  ]
+  // The newest that the node has, a payment or a child of one: what came after it and was refused did not begin another wait.
+  const takenAt = payout.candidates
+    .flatMap(({ signed }) => signed)
     .map(({ txid }) => facts.takenAt.get(txid))
     .filter((height) => height !== undefined);
   if (takenAt.length === 0) return undefined;

@@ -37,7 +37,9 @@ function planned(txid: string, input = `${COIN}:0`, feeSats = '200'): PlannedTra
 function candidate(n: number, answer?: NodeAnswerKind | null, more: Partial<CandidateView> = {}): CandidateView {
   const transaction = more.transaction ?? planned(id(n));
   const signed =
-    answer === undefined ? [] : [{ txid: id(n), revision: 3n, changeVouts: [1], feeSats: 200n, lastAnswer: answer }];
+    answer === undefined
+      ? []
+      : [{ txid: id(n), revision: 3n, changeVouts: [1], feeSats: 200n, weight: 400, lastAnswer: answer }];
   return { candidate: n, kind: 'payment', transaction, round: 0, isVoid: false, signed, ...more };
 }
 

@@ -43,6 +43,7 @@ export interface SignedView {
   readonly revision: bigint;
   readonly changeVouts: readonly number[];
   readonly feeSats: bigint;
+  readonly weight: number;
   readonly lastAnswer: NodeAnswerKind | null;
 }
 

@@ -1,6 +1,73 @@
-import type { PaidWithdrawal } from '../domain/events/payout-events.js';
+import type { SettleWithdrawal } from '../domain/account/settle-withdrawal.js';
+import type { ReleaseFunds } from '../domain/account/release-funds.js';
+import type {
+  BumpRefused,
+  BumpRequested,
+  CandidateOffered,
+  CandidatePrepared,
+  CandidateSigned,
+  PaidWithdrawal,
+  PayoutDeferred,
+  PayoutHalted,
+  PayoutResumed,
+  PayoutStarted,
+  WithdrawalRemoved,
+} from '../domain/events/payout-events.js';
 import type { Branch, Signer } from '../domain/events/wallet-events.js';
-import type { WaitReason } from '../domain/events/withdrawal-events.js';
+import type {
+  WaitReason,
+  WithdrawalAssigned,
+  WithdrawalCancelled,
+  WithdrawalDeferred,
+  WithdrawalFailed,
+} from '../domain/events/withdrawal-events.js';
+import type { ClosePayout } from '../domain/payout/close-payout.js';
+import type { PayoutState } from '../domain/payout/payout-state.js';
+import type { SettlePayout } from '../domain/payout/settle-payout.js';
+import type { Rejection } from '../domain/rejection.js';
+import type { ReleaseCoins } from '../domain/wallet/release-coins.js';
+import type { ReserveCoins } from '../domain/wallet/reserve-coins.js';
+import type { WalletState } from '../domain/wallet/wallet-state.js';
+
+/** What came of a command; `unchanged`: it was done before. Both mean that it is so now. */
+export interface Told {
+  kind: 'done' | 'unchanged';
+  /** Of the last event; none where nothing was written. */
+  position?: bigint | undefined;
+}
+
+/**
+ * What the workflow tells the ledger. Every command is idempotent by the state of its stream and decided there: one that comes twice, or late,
+ * or from a second process, changes nothing.
+ *
+ * @throws RetryableError where the store does not answer: the same may be told again
+ */
+export interface WorkflowCommands {
+  startPayout(command: PayoutStarted): Promise<Told | Rejection>;
+  assignWithdrawal(command: WithdrawalAssigned): Promise<Told | Rejection>;
+  removeWithdrawal(command: WithdrawalRemoved): Promise<Told | Rejection>;
+  cancelWithdrawal(command: WithdrawalCancelled): Promise<Told | Rejection>;
+  deferWithdrawal(command: WithdrawalDeferred): Promise<Told | Rejection>;
+  failWithdrawal(command: WithdrawalFailed): Promise<Told | Rejection>;
+  settleWithdrawal(command: SettleWithdrawal): Promise<Told | Rejection>;
+  releaseFunds(command: ReleaseFunds): Promise<Told | Rejection>;
+  reserveCoins(command: ReserveCoins): Promise<Told | Rejection>;
+  releaseCoins(command: ReleaseCoins): Promise<Told | Rejection>;
+  prepareCandidate(command: CandidatePrepared): Promise<Told | Rejection>;
+  recordSigned(command: CandidateSigned): Promise<Told | Rejection>;
+  recordOffer(command: CandidateOffered): Promise<Told | Rejection>;
+  deferPayout(command: PayoutDeferred): Promise<Told | Rejection>;
+  requestBump(command: BumpRequested): Promise<Told | Rejection>;
+  refuseBump(command: BumpRefused): Promise<Told | Rejection>;
+  haltPayout(command: PayoutHalted): Promise<Told | Rejection>;
+  resumePayout(command: PayoutResumed): Promise<Told | Rejection>;
+  settlePayout(command: SettlePayout): Promise<Told | Rejection>;
+  closePayout(command: ClosePayout): Promise<Told | Rejection>;
+  payoutState(payoutId: string): Promise<PayoutState>;
+  walletState(walletId: string): Promise<WalletState>;
+  /** The bytes of a signed candidate, in hex. */
+  signedTransaction(payoutId: string, txid: string): Promise<string>;
+}
 
 /**
  * What the workflow asks the read models. Every answer may be a moment old: what comes of it is decided on streams, and a command
