@@ -1,6 +1,6 @@
 /**
  * Arrays in PostgreSQL's binary format, which the driver sends as it is when a parameter is a Buffer. A text array would have every
- * quote of every JSON document escaped here and unescaped there: for 500 events that is a third of the statement's time.
+ * quote of every JSON document escaped here and unescaped there.
  *
  * Format (src/backend/utils/adt/arrayfuncs.c, array_recv): int32 dimensions, int32 has-nulls, int32 element type, then per
  * dimension int32 length, int32 lower bound, then per element int32 byte length (-1: null) and the bytes.
