@@ -83,7 +83,7 @@ export interface PlanParts {
 }
 
 /** A plan as the planner makes it, without choosing anything. */
-export function planOf(payer: TestPayer, parts: PlanParts): PlannedTransaction {
+export function planOf(payer: Omit<TestPayer, 'sign' | 'keyAt'>, parts: PlanParts): PlannedTransaction {
   const inputs = parts.inputs.map(({ txid, vout, amountSats, index, branch = 0, blockHash }): PlannedInput => {
     return {
       txid,
@@ -130,7 +130,11 @@ export function fundingTransaction(outputs: readonly { script: string; amountSat
 }
 
 /** The PSBT of a plan; fails the test where a previous transaction is missing. */
-export function psbtOf(payer: TestPayer, plan: PlannedTransaction, previous: readonly Transaction[] = []): Uint8Array {
+export function psbtOf(
+  payer: Pick<TestPayer, 'receive' | 'change'>,
+  plan: PlannedTransaction,
+  previous: readonly Transaction[] = [],
+): Uint8Array {
   const byTxid = new Map(previous.map((tx) => [tx.getId(), tx.toBuffer()]));
   const psbt = buildPsbt({ ...payer, network: 'regtest', transaction: plan, previous: byTxid });
   if ('missing' in psbt) throw new Error(`no previous transaction ${psbt.missing.join(', ')}`);
@@ -138,7 +142,10 @@ export function psbtOf(payer: TestPayer, plan: PlannedTransaction, previous: rea
 }
 
 /** Two coins of the payer, each enough for all of it, and a payment of both, with change; and the transaction that made them. */
-export function smallPlan(payer: TestPayer): { plan: PlannedTransaction; previous: Transaction[] } {
+export function smallPlan(payer: Omit<TestPayer, 'sign' | 'keyAt'>): {
+  plan: PlannedTransaction;
+  previous: Transaction[];
+} {
   const coins = [0, 1].map((index) => ({ script: payer.script(0, index), amountSats: 300_000n + BigInt(index) }));
   const funding = fundingTransaction(coins);
   const plan = planOf(payer, {

@@ -17,12 +17,12 @@ const MAX_DETAIL_CHARACTERS = 500;
 
 /** Words of Bitcoin Core and of btcd for "it pays too little", alone or as a replacement. */
 const FEE =
-  /min relay fee|mempool min fee|insufficient (?:priority|fee)|insufficient absolute fee|low fees|fee not met/i;
+  /min relay fee|mempool min fee|insufficient (?:priority|fee)|insufficient absolute fee|low fees|fee not met|replacement-failed/i;
 /** For "not now": these pass with the next blocks, or with room. */
 const LATER = /final|lock ?time|premature|maturity|mempool full|too-long-mempool-chain|limits|package|unconfirmed/i;
 /** For what no time heals: the transaction itself is not to the node's liking. */
 const FOR_GOOD =
-  /script-verify|failed to validate input|not standard|decode|dust|scriptpubkey|scriptsig|tx-size|version|bad-txns|bad-witness|max-fee-exceeded|datacarrier|multi-op-return|sigops/i;
+  /script-verify|failed to validate input|not standard|decode|dust|scriptpubkey|scriptsig|tx-size|version|bad-txns-(?!inputs-missingorspent)|bad-witness|max-fee-exceeded|datacarrier|multi-op-return|sigops/i;
 
 /**
  * What a refusal means. The node's words choose between what its mempool and its chain allow, and never decide alone: -25 of

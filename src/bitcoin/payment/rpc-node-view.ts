@@ -89,7 +89,7 @@ export async function viewOf(
   const headerOutcomes = rest.slice(inputs.length + ownOutputs.length);
 
   const found = readRawTransaction(transaction);
-  const inChain = found?.blockHash != null || outputOutcomes.some(isUnspent);
+  const inChain = typeof found?.blockHash === 'string' || outputOutcomes.some(isUnspent);
   const place = inChain ? 'chain' : found ? 'mempool' : 'nowhere';
   const spentBy = readSpenders(spenders);
   // Without it a coin that the mempool spends looks as one that a block spends.
