@@ -15,6 +15,11 @@ export interface PostgresProxy {
    * has answered it, with the answer withheld (it happened, and nobody was told).
    */
   strikeAt(n: number, when: 'before' | 'after', strike: () => void): void;
+  /**
+   * Holds the next message that contains `text` back until `meanwhile` is done, lets the server do what it says, withholds the
+   * answer and calls `strike`: something happened in between, and nobody was told of the end.
+   */
+  holdAt(text: string, meanwhile: () => Promise<void>, strike: () => void): void;
   close(): Promise<void>;
 }
 
@@ -23,12 +28,15 @@ export async function startPostgresProxy(serverUrl: string): Promise<PostgresPro
   const target = new URL(serverUrl);
   const sockets = new Set<Socket>();
   let count = 0;
+  let hold: { text: string; meanwhile: () => Promise<void>; strike: () => void } | undefined;
   let armed: { at: number; when: 'before' | 'after'; strike: () => void } | undefined;
 
   const server = createServer((client) => {
     const upstream = createConnection({ host: target.hostname, port: Number(target.port), noDelay: true });
     client.setNoDelay(true);
     let withhold = false;
+    /** Messages that wait for what happens meanwhile. */
+    let held: Buffer[] | undefined;
     const frontend = createSplitter({ startup: true });
     const backend = createSplitter({ startup: false });
     for (const socket of [client, upstream]) {
@@ -62,7 +70,25 @@ export async function startPostgresProxy(serverUrl: string): Promise<PostgresPro
             };
           }
         }
-        upstream.write(message.bytes);
+        if (held === undefined && hold !== undefined && message.bytes.includes(hold.text)) {
+          const { meanwhile, strike } = hold;
+          hold = undefined;
+          held = [];
+          const goOn = (): void => {
+            withhold = true;
+            backend.onReady = () => {
+              strike();
+              client.destroy();
+              upstream.destroy();
+            };
+            for (const bytes of held ?? []) upstream.write(bytes);
+            held = undefined;
+          };
+          // What fails there fails the test by its own expectations: the held statement is lost with its connection.
+          meanwhile().then(goOn, () => client.destroy());
+        }
+        if (held === undefined) upstream.write(message.bytes);
+        else held.push(message.bytes);
       }
     });
     upstream.on('data', (chunk) => {
@@ -83,6 +109,7 @@ export async function startPostgresProxy(serverUrl: string): Promise<PostgresPro
     url: url.toString(),
     statements: () => count,
     strikeAt: (n, when, strike) => (armed = { at: count + n, when, strike }),
+    holdAt: (text, meanwhile, strike) => (hold = { text, meanwhile, strike }),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
