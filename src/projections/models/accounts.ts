@@ -94,7 +94,7 @@ type AccountTables = Handles<typeof tables>;
 /** Accounts, what is owed to them at every position and height, and the entries that led there. */
 export const accounts = defineProjection({
   name: 'accounts',
-  version: 2,
+  version: 3,
   tables,
   load,
   apply,

@@ -31,7 +31,8 @@ export function createTableSql(schema: string, table: TableDefinition): string {
  */
 export function createIndexesSql(schema: string, table: TableDefinition): string[] {
   const key = keyColumns(table).map(({ name }) => quoted(name));
-  if (isVersioned(table)) key.push('from_position');
+  // A row of an append table is alone with its key.
+  if (isVersioned(table) && table.kind !== 'append') key.push('from_position');
   const target = `${quoted(schema)}.${quoted(table.name)}`;
   return [
     `ALTER TABLE ${target} ADD PRIMARY KEY (${key.join(', ')})`,
