@@ -51,9 +51,10 @@ export function assembleTransaction(
   return { ...transaction, feeSats: feeSats.toString(), txid: txidOf(transaction, spent, redeemScriptOf) };
 }
 
-/** The rate that a fee is at this weight, in satoshis per 1000 vbytes, rounded down. */
-export function rateOf(feeSats: bigint, weight: number): bigint {
-  return (feeSats * 1000n) / BigInt(vbytesOf(weight));
+/** The rate that this fee is for this weight, in satoshis per 1000 vbytes. */
+export function rateOf(feeSats: bigint, weight: number, rounded: 'up' | 'down' = 'down'): bigint {
+  const vbytes = BigInt(vbytesOf(weight));
+  return (feeSats * 1000n + (rounded === 'up' ? vbytes - 1n : 0n)) / vbytes;
 }
 
 function inputOf({ txid, vout, amountSats, script, derivation, blockHash }: Coin): PlannedInput {

@@ -13,7 +13,6 @@ import {
   type Recipient,
 } from './plan-parts.js';
 import { planWithRule } from './plan-payment.js';
-import { vbytesOf } from './transaction-weight.js';
 import { kindOfScript } from './script-kind.js';
 import { outpointOf } from './unsigned-transaction.js';
 
@@ -88,7 +87,7 @@ export function planReplacement(parameters: PlanReplacementParameters): Planned 
     feeAtRate(higherRate, transaction.weight),
     replacedFees + feeAtRate(incremental, transaction.weight),
   ]);
-  const neededRate = rateOf(needed - 1n, transaction.weight) + 1n;
+  const neededRate = rateOf(needed, transaction.weight, 'up');
   if (parameters.exactRate && feeAtRate(wanted, transaction.weight) < needed) {
     return notPlanned(
       'fee-too-low',
@@ -153,11 +152,10 @@ function changeOutpoints(candidate: EarlierCandidate): string[] {
   );
 }
 
-/** Rounded up, by the least that any of its signed forms weighs. */
+/** By the least that any of its signed forms weighs. */
 function rateThatItPays({ transaction, signed }: EarlierCandidate): bigint {
   const least = Math.min(transaction.weight, ...signed.map(({ weight }) => weight));
-  const vbytes = BigInt(vbytesOf(least));
-  return (BigInt(transaction.feeSats) * 1000n + vbytes - 1n) / vbytes;
+  return rateOf(BigInt(transaction.feeSats), least, 'up');
 }
 
 function assertReplaces(

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import * as ecc from '@bitcoinerlab/secp256k1';
+import { BIP32Factory, type BIP32Interface } from 'bip32';
 import { crypto, initEccLib, payments, Psbt, script as scripts, Transaction } from 'bitcoinjs-lib';
-import { ECPairFactory, type ECPairInterface } from 'ecpair';
 import { describe, expect, it } from 'vitest';
 import type { ScriptKind } from '../descriptors/parse-descriptor.js';
 import { shapeOf, transactionWeight, vbytesOf } from './transaction-weight.js';
 
 initEccLib(ecc);
-const ECPair = ECPairFactory(ecc);
+const master = BIP32Factory(ecc).fromSeed(Buffer.alloc(32, 7));
 
 const KINDS = ['pkh', 'sh-wpkh', 'wpkh', 'tr'] as const;
 const OUTPUTS = {
@@ -75,16 +75,10 @@ describe('weight before signing', () => {
   });
 });
 
-const keys = new Map<number, ECPairInterface>();
-function keyAt(index: number): ECPairInterface {
-  const known = keys.get(index % 16);
-  if (known) return known;
-  const key = ECPair.fromPrivateKey(
-    createHash('sha256')
-      .update(`key ${index % 16}`)
-      .digest(),
-  );
-  keys.set(index % 16, key);
+const keys = new Map<number, BIP32Interface>();
+function keyAt(index: number): BIP32Interface {
+  const key = keys.get(index) ?? master.derive(index);
+  keys.set(index, key);
   return key;
 }
 
