@@ -1,12 +1,14 @@
-import { crypto, Psbt, Transaction } from 'bitcoinjs-lib';
-import type { PlannedInput, PlannedOutput, PlannedTransaction } from '../../domain/events/payout-events.js';
+import * as ecc from '@bitcoinerlab/secp256k1';
+import { crypto, Transaction } from 'bitcoinjs-lib';
+import type { PlannedInput, PlannedTransaction } from '../../domain/events/payout-events.js';
 import { invariant } from '../../platform/assert.js';
-import { deriveScript } from '../descriptors/derive-script.js';
-import { NETWORK_PARAMETERS } from '../descriptors/network-parameters.js';
-import type { Descriptor } from '../descriptors/parse-descriptor.js';
+import type { Descriptor, ScriptKind } from '../descriptors/parse-descriptor.js';
 import type { NetworkName } from '../network.js';
 import { keyOrigin } from './key-origin.js';
-import { hashBytes } from './unsigned-transaction.js';
+import { kindOfScript } from './script-kind.js';
+import { unsignedTransaction } from './unsigned-transaction.js';
+import { isKeyOf, keyHashProgram } from './verify-signed-input.js';
+import { writePsbt, type PsbtInput, type PsbtKey } from './write-psbt.js';
 
 export interface WalletDescriptors {
   network: NetworkName;
@@ -38,36 +40,29 @@ export interface PreviousMissing {
  * transactions give the same bytes.
  */
 export function buildPsbt(options: BuildPsbtOptions): Uint8Array | PreviousMissing {
-  const { transaction, network, previous } = options;
+  const { transaction, previous } = options;
   const missing = transaction.inputs.filter(
     (input) => descriptorOf(options, input.derivation.branch).kind === 'pkh' && !previous.has(input.txid),
   );
   if (missing.length > 0) return { missing: [...new Set(missing.map(({ txid }) => txid))] };
-  const psbt = new Psbt({ network: NETWORK_PARAMETERS[network] });
-  psbt.setVersion(transaction.version);
-  psbt.setLocktime(transaction.locktime);
+  const parents = createParents(previous);
   let welcomeBytes = 0;
-  for (const input of transaction.inputs) {
+  const inputs = transaction.inputs.map((input): PsbtInput => {
     const { kind } = descriptorOf(options, input.derivation.branch);
-    const parent = kind === 'tr' ? undefined : previous.get(input.txid);
+    const coin = { script: Buffer.from(input.script, 'hex'), amountSats: BigInt(input.amountSats) };
+    const parent = kind === 'tr' ? undefined : parents.of(input, coin);
     if (kind !== 'pkh') welcomeBytes += parent?.length ?? 0;
     const withParent = kind === 'pkh' || welcomeBytes <= MAX_WELCOME_PREVIOUS_BYTES;
-    psbt.addInput({
-      hash: input.txid,
-      index: input.vout,
-      sequence: input.sequence,
-      ...coinFields(input, kind, withParent ? parent : undefined),
-      ...keyFields(options, input.derivation, input.script),
-    });
-  }
-  for (const output of transaction.outputs) {
-    psbt.addOutput({
-      script: Buffer.from(output.script, 'hex'),
-      value: BigInt(output.amountSats),
-      ...changeFields(options, output),
-    });
-  }
-  return psbt.toBuffer();
+    return {
+      previousTransaction: withParent ? parent : undefined,
+      coin: kind === 'pkh' ? undefined : coin,
+      key: keyOf(options, input.derivation, coin.script),
+    };
+  });
+  const outputKeys = transaction.outputs.map(({ changeIndex, script }) =>
+    changeIndex === null ? undefined : keyOf(options, { branch: 1, index: changeIndex }, Buffer.from(script, 'hex')),
+  );
+  return writePsbt(unsignedTransaction(transaction).toBuffer(), inputs, outputKeys);
 }
 
 function descriptorOf({ receive, change }: WalletDescriptors, branch: 0 | 1): Descriptor {
@@ -76,50 +71,45 @@ function descriptorOf({ receive, change }: WalletDescriptors, branch: 0 | 1): De
   return descriptor;
 }
 
-function coinFields(input: PlannedInput, kind: Descriptor['kind'], parent: Uint8Array | undefined) {
-  const script = Buffer.from(input.script, 'hex');
-  const value = BigInt(input.amountSats);
-  if (parent !== undefined) assertMakes(parent, input, script, value);
-  return {
-    ...(parent === undefined ? {} : { nonWitnessUtxo: parent }),
-    ...(kind === 'pkh' ? {} : { witnessUtxo: { script, value } }),
-  };
-}
-
 /** What the log says of a coin, and the transaction that makes it, must agree before anybody is asked to sign for it. */
-function assertMakes(parent: Uint8Array, input: PlannedInput, script: Uint8Array, value: bigint): void {
-  const tx = Transaction.fromBuffer(parent);
-  invariant(
-    Buffer.compare(tx.getHash(), hashBytes(input.txid)) === 0,
-    'a previous transaction has the txid it is kept by',
-  );
-  const output = tx.outs[input.vout];
-  invariant(
-    output?.value === value && Buffer.compare(output.script, script) === 0,
-    'a coin is as its transaction makes it',
-  );
+function createParents(previous: ReadonlyMap<string, Uint8Array>) {
+  /** Read once each: a batch may have made hundreds of our coins. */
+  const parsed = new Map<string, Transaction>();
+  return {
+    of({ txid, vout }: PlannedInput, coin: { script: Uint8Array; amountSats: bigint }): Uint8Array | undefined {
+      const raw = previous.get(txid);
+      if (raw === undefined) return undefined;
+      const tx = parsed.get(txid) ?? Transaction.fromBuffer(raw);
+      if (!parsed.has(txid)) invariant(tx.getId() === txid, 'a previous transaction has the txid it is kept by');
+      parsed.set(txid, tx);
+      const output = tx.outs[vout];
+      const isSame = output?.value === coin.amountSats && Buffer.compare(output.script, coin.script) === 0;
+      invariant(isSame, 'a coin is as its transaction makes it');
+      return raw;
+    },
+  };
 }
 
 /** Whose key it is, and what its script is made of, for inputs and for change alike. */
-function keyFields(options: WalletDescriptors, derivation: { branch: 0 | 1; index: number }, scriptHex: string) {
-  const descriptor = descriptorOf(options, derivation.branch);
-  const { index } = derivation;
-  const script = deriveScript(descriptor, index);
-  invariant(Buffer.from(script).toString('hex') === scriptHex, 'a coin has the script of its derivation');
+function keyOf(
+  options: WalletDescriptors,
+  { branch, index }: { branch: 0 | 1; index: number },
+  script: Uint8Array,
+): PsbtKey {
+  const descriptor = descriptorOf(options, branch);
   const { publicKey } = descriptor.parent.derive(index);
-  const origin = keyOrigin(descriptor, options.network);
-  const where = { masterFingerprint: origin.masterFingerprint, path: `${origin.path}/${index}` };
-  if (descriptor.kind === 'tr') {
-    const tapInternalKey = publicKey.subarray(1, 33);
-    return { tapInternalKey, tapBip32Derivation: [{ ...where, pubkey: tapInternalKey, leafHashes: [] }] };
-  }
-  const redeemScript = Uint8Array.from([0x00, 20, ...crypto.hash160(publicKey)]);
-  return {
-    bip32Derivation: [{ ...where, pubkey: publicKey }],
-    ...(descriptor.kind === 'sh-wpkh' ? { redeemScript } : {}),
-  };
+  invariant(makesScript(descriptor.kind, publicKey, script), 'a coin has the script of its derivation');
+  const { masterFingerprint, path } = keyOrigin(descriptor, options.network);
+  const redeemScript = descriptor.kind === 'sh-wpkh' ? keyHashProgram(crypto.hash160(publicKey)) : undefined;
+  const taproot = descriptor.kind === 'tr';
+  return { publicKey, masterFingerprint, path: [...path, index], taproot, redeemScript };
 }
 
-function changeFields(options: WalletDescriptors, { changeIndex, script }: PlannedOutput) {
-  return changeIndex === null ? {} : keyFields(options, { branch: 1, index: changeIndex }, script);
+function makesScript(kind: ScriptKind, publicKey: Uint8Array, script: Uint8Array): boolean {
+  if (kindOfScript(script) !== kind) return false;
+  if (kind !== 'tr') return isKeyOf(kind, script, publicKey);
+  const internalKey = publicKey.subarray(1, 33);
+  // BIP86: tweaked by itself, without scripts.
+  const tweaked = ecc.xOnlyPointAddTweak(internalKey, crypto.taggedHash('TapTweak', internalKey));
+  return tweaked !== null && Buffer.compare(tweaked.xOnlyPubkey, script.subarray(2)) === 0;
 }

@@ -9,8 +9,8 @@ import { NETWORK_PARAMETERS } from '../descriptors/network-parameters.js';
 export interface KeyOrigin {
   /** First four bytes of the hash of the master key; of the extended key itself where the descriptor names no origin. */
   masterFingerprint: Uint8Array;
-  /** From there to the parent of the descriptor's keys: `m/84'/1'/0'/1`. */
-  path: string;
+  /** From there to the parent of the descriptor's keys; hardened steps from 2^31 on (BIP32). */
+  path: number[];
 }
 
 const KEY_EXPRESSION =
@@ -25,7 +25,7 @@ export function keyOrigin(descriptor: Descriptor, network: NetworkName): KeyOrig
   const groups = KEY_EXPRESSION.exec(descriptor.text)?.groups;
   invariant(groups?.['key'] !== undefined, 'a descriptor has one extended key');
   const { fingerprint, origin = '', key, steps = '' } = groups;
-  const path = `m${origin.replaceAll(/h/gi, "'")}${steps}`;
+  const path = `${origin}${steps}`.split('/').slice(1).map(stepOf);
   const masterFingerprint =
     fingerprint === undefined
       ? BIP32Factory(ecc).fromBase58(key, NETWORK_PARAMETERS[network]).fingerprint
@@ -33,4 +33,9 @@ export function keyOrigin(descriptor: Descriptor, network: NetworkName): KeyOrig
   const found = { masterFingerprint, path };
   known.set(descriptor, found);
   return found;
+}
+
+function stepOf(text: string): number {
+  const index = Number.parseInt(text, 10);
+  return /['h]$/i.test(text) ? index + 0x8000_0000 : index;
 }

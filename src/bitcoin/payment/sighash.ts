@@ -1,5 +1,6 @@
 import { crypto, type Transaction } from 'bitcoinjs-lib';
 import { hash } from 'node:crypto';
+import { u32, u64, varint, withLength } from './serialise.js';
 
 /** BIP143 and BIP341: every signature covers everything. DEFAULT is ALL with the byte left out, for taproot only. */
 export const SIGHASH_DEFAULT = 0x00;
@@ -25,29 +26,6 @@ export interface Sighashes {
 }
 
 const sha256 = (bytes: Uint8Array): Buffer => hash('sha256', bytes, 'buffer');
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value >>> 0);
-  return bytes;
-}
-
-function u64(value: bigint): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(value);
-  return bytes;
-}
-
-/** Bitcoin's variable-length integer; nothing here is as long as 2^32. */
-function varint(value: number): Buffer {
-  if (value < 0xfd) return Buffer.of(value);
-  const bytes = Buffer.alloc(value <= 0xffff ? 3 : 5);
-  bytes[0] = value <= 0xffff ? 0xfd : 0xfe;
-  bytes.writeUIntLE(value, 1, bytes.length - 1);
-  return bytes;
-}
-
-const withLength = (script: Uint8Array): Buffer => Buffer.concat([varint(script.length), script]);
 
 /** @param coins what the inputs spend, in their order */
 export function sighashesOf(tx: Transaction, coins: readonly OwnCoin[]): Sighashes {
