@@ -262,6 +262,7 @@ function deposits(seed: string): Found {
     accountId: `a${i * 37}`,
     coinbase: false,
     derivation: null,
+    payoutId: null,
   }));
   const funding = received.map(({ txid }) => ({ txid, inputs: [`${digest(`${txid}-in`)}:0`] }));
   return { received, spent: [], funding, conflicts: [] };

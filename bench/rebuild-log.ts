@@ -126,6 +126,7 @@ function deposits(height: number, next: (below: number) => number): Found {
       accountId: `a${account}`,
       coinbase: false,
       derivation: { branch: 0, index: account },
+      payoutId: null,
     };
   });
   const funding = received.map(({ txid }, index) => ({ txid, inputs: [`${hash(height, 5000 + index)}:1`] }));

@@ -55,20 +55,21 @@ export function postingsOf(event: DomainEvent, found: Found | undefined): Postin
 }
 
 /**
- * Received: debit the wallet, credit the account, or the house where the script is nobody's. Spent: every spend so far is
- * by a transaction that is not ours, so credit the wallet and debit suspense.
+ * Received: debit the wallet, credit the account, or the house where the script is nobody's; change of a payment of ours comes
+ * back from transit. Spent: credit the wallet, debit transit for a payment of ours, and suspense where the transaction is not ours.
  */
 function postingsOfFound(found: Found): Posting[] {
   const postings: Posting[] = [];
-  for (const { walletId, accountId, amountSats } of found.received) {
+  for (const { walletId, accountId, amountSats, payoutId } of found.received) {
     const amount = BigInt(amountSats);
+    const from: Book = payoutId !== null ? 'transit' : accountId === null ? 'house' : `account:${accountId}`;
     postings.push({ book: `wallet:${walletId}`, amountSats: amount });
-    postings.push({ book: accountId === null ? 'house' : `account:${accountId}`, amountSats: -amount });
+    postings.push({ book: from, amountSats: -amount });
   }
-  for (const { walletId, amountSats } of found.spent) {
+  for (const { walletId, amountSats, payoutId } of found.spent) {
     const amount = BigInt(amountSats);
     postings.push({ book: `wallet:${walletId}`, amountSats: -amount });
-    postings.push({ book: 'suspense', amountSats: amount });
+    postings.push({ book: payoutId === null ? 'suspense' : 'transit', amountSats: amount });
   }
   return postings;
 }

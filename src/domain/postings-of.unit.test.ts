@@ -7,10 +7,10 @@ const hash = 'ab'.repeat(32);
 const coin = { txid: hash, amountSats: '70', script: '', address: null, walletId: 'w' };
 const found: Found = {
   received: [
-    { ...coin, vout: 0, accountId: 'alice', coinbase: false, derivation: null },
-    { ...coin, vout: 1, accountId: null, coinbase: false, derivation: null },
+    { ...coin, vout: 0, accountId: 'alice', coinbase: false, derivation: null, payoutId: null },
+    { ...coin, vout: 1, accountId: null, coinbase: false, derivation: null, payoutId: null },
   ],
-  spent: [{ ...coin, vin: 0, prevTxid: hash, prevVout: 0, accountId: 'alice' }],
+  spent: [{ ...coin, vin: 0, prevTxid: hash, prevVout: 0, accountId: 'alice', payoutId: null }],
   funding: [],
   conflicts: [],
 };
@@ -66,4 +66,23 @@ test('a transfer has the postings that it says', () => {
 
 test('what moves no money has no postings', () => {
   expect(postingsOf({ type: 'AccountOpened', data: { accountId: 'a', metadata: {} } }, undefined)).toEqual([]);
+});
+
+test('a payment of ours goes through transit, its change comes back from there, and what it pays us is a deposit', () => {
+  const ours: Found = {
+    ...found,
+    received: [
+      { ...coin, vout: 0, accountId: 'bob', amountSats: '30', coinbase: false, derivation: null, payoutId: null },
+      { ...coin, vout: 1, accountId: null, amountSats: '35', coinbase: false, derivation: null, payoutId: 'p1' },
+    ],
+    spent: [{ ...coin, vin: 0, prevTxid: hash, prevVout: 0, accountId: null, payoutId: 'p1' }],
+  };
+  expect(postingsOf(connected, ours)).toEqual([
+    { book: 'wallet:w', amountSats: 30n },
+    { book: 'account:bob', amountSats: -30n },
+    { book: 'wallet:w', amountSats: 35n },
+    { book: 'transit', amountSats: -35n },
+    { book: 'wallet:w', amountSats: -70n },
+    { book: 'transit', amountSats: 70n },
+  ]);
 });

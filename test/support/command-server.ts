@@ -134,6 +134,7 @@ export async function deposit(
     accountId,
     coinbase: false,
     derivation: null,
+    payoutId: null,
   }));
   const opening: DomainEvent[] = [
     {

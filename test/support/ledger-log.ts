@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
+import { EVENT_TYPES } from '../../src/domain/events/event-types.js';
 import type { DomainEvent } from '../../src/domain/events/event-types.js';
 
 /** An event as a test tells it: where it goes and what it says. Position, revision and time follow from the order. */
@@ -27,9 +28,9 @@ export async function tellLog(pool: pg.Pool, ledger: string, events: readonly To
   });
   await pool.query(
     `INSERT INTO outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at)
-     SELECT $1, p, i, s, r, t, 1, d, '{}', w
-     FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::jsonb[], $8::timestamptz[])
-       AS e(p, i, s, r, t, d, w)`,
+     SELECT $1, p, i, s, r, t, v, d, '{}', w
+     FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::int[], $8::jsonb[], $9::timestamptz[])
+       AS e(p, i, s, r, t, v, d, w)`,
     [
       ledger,
       rows.map(({ position }) => position),
@@ -37,6 +38,7 @@ export async function tellLog(pool: pg.Pool, ledger: string, events: readonly To
       rows.map(({ stream }) => stream),
       rows.map(({ revision }) => revision),
       rows.map(({ type }) => type),
+      rows.map(({ type }) => EVENT_TYPES[type].schemaVersion),
       rows.map(({ data }) => JSON.stringify(data)),
       rows.map(({ at }) => new Date(at).toISOString()),
     ],

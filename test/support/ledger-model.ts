@@ -442,6 +442,7 @@ function receivedIn(world: World, block: Block): Received[] {
           accountId: first.account,
           coinbase,
           derivation: null,
+          payoutId: null,
         },
       ];
     }),
@@ -463,7 +464,8 @@ function spentBy(txid: string, inputs: readonly string[], owned: ReadonlyMap<str
     const coin = owned.get(input);
     if (coin === undefined) return [];
     const { amountSats, script, address, walletId, accountId } = coin;
-    return [{ txid, vin, prevTxid: coin.txid, prevVout: coin.vout, amountSats, script, address, walletId, accountId }];
+    const place = { txid, vin, prevTxid: coin.txid, prevVout: coin.vout };
+    return [{ ...place, amountSats, script, address, walletId, accountId, payoutId: null }];
   });
 }
 

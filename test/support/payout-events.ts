@@ -282,7 +282,7 @@ export function minedPayment({ payoutId, txid, inputs, pays, change }: Payment, 
               amountSats: String(change),
               coinbase: false,
               derivation: { branch: 1, index: 0 },
-              ...payoutOf(owner),
+              payoutId: owner,
             },
           ],
     spent: inputs.map(({ outpoint, amount }, vin) => ({
@@ -292,16 +292,11 @@ export function minedPayment({ payoutId, txid, inputs, pays, change }: Payment, 
       prevTxid: outpoint.slice(0, 64),
       prevVout: Number(outpoint.slice(65)),
       amountSats: String(amount),
-      ...payoutOf(owner),
+      payoutId: owner,
     })),
     funding: change === 0 ? [] : [{ txid, inputs: inputs.map(({ outpoint }) => outpoint) }],
     conflicts: [],
   };
-}
-
-/** Which payout a transaction in a block belongs to. */
-function payoutOf(_payoutId: string | null): object {
-  return {};
 }
 
 /** A coin of the wallet that transaction `name` of `deposit(name, null, amount)` makes. */

@@ -71,6 +71,7 @@ export function deposit(name: string, accountId: string | null, amountSats: numb
         accountId,
         coinbase,
         derivation: null,
+        payoutId: null,
       },
     ],
     funding: coinbase ? [] : [{ txid, inputs: [input] }],

@@ -41,12 +41,14 @@ function foundIn(scanned: ScannedBlock, network: NetworkName, watch: WatchState)
     .map(({ txid, vout, amountSats, script, owner, coinbase }) => {
       const { walletId, accountId, derivation } = watch.owners.owner(owner);
       const address = addressOf(script);
-      return { txid, vout, amountSats: String(amountSats), script, address, walletId, accountId, coinbase, derivation };
+      const payoutId = watch.payments.payoutOfChange(txid, vout);
+      const place = { txid, vout, amountSats: String(amountSats), script, address };
+      return { ...place, walletId, accountId, coinbase, derivation, payoutId };
     });
   const receivedHere = new Map(received.map((output) => [`${output.txid}:${output.vout}`, output]));
 
   const spent = scanned.spends.flatMap(({ txid, vin, prevTxid, prevVout }): Spent[] => {
-    const place = { txid, vin, prevTxid, prevVout };
+    const place = { txid, vin, prevTxid, prevVout, payoutId: watch.payments.payoutOf(txid) };
     const here = receivedHere.get(`${prevTxid}:${prevVout}`);
     if (here) {
       const { amountSats, script, address, walletId, accountId } = here;

@@ -5,7 +5,7 @@ import { scanBlock } from '../scan/scan-block.js';
 import type { LedgerView } from './ledger-view.js';
 
 /**
- * Whether a connected block pays a script that is watched now and was not when it was scanned, or one that belongs to somebody
+ * Whether a connected block holds a payment of ours that was not known as one when it was scanned, or pays a script that is watched now and was not when it was scanned, or one that belongs to somebody
  * else now. What it spends follows from what it pays: who asks connects the block, and those above it, again.
  *
  * @param found what was written of it
@@ -15,6 +15,7 @@ export async function isIncomplete(
   found: Found,
   { network, watch }: Pick<LedgerView, 'network' | 'watch'>,
 ): Promise<boolean> {
+  if (watch.payments.disagreesWith(found)) return true;
   await watch.horizons.settle();
   const { owners, coins } = watch;
   const scanned = scanBlock(raw, { network, scripts: owners.scripts, outpoints: createOutpointSet() });

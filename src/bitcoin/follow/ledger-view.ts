@@ -6,6 +6,13 @@ import type {
   Found,
   TransfersFound,
 } from '../../domain/events/chain-events.js';
+import type {
+  CandidatePrepared,
+  CandidateSigned,
+  PayoutClosed,
+  PayoutResolved,
+  WithdrawalRemoved,
+} from '../../domain/events/payout-events.js';
 import type { AddressIssued, ScriptWatched, WalletCreated } from '../../domain/events/wallet-events.js';
 import type { EventType } from '../../domain/events/event-types.js';
 import type { EventStore, ExpectedRevision, RecordedEvent } from '../../eventstore/event-store.js';
@@ -33,6 +40,11 @@ const FOLLOWED_TYPES: readonly EventType[] = [
   'TransfersFound',
   'BlockConnected',
   'BlockDisconnected',
+  'CandidatePrepared',
+  'CandidateSigned',
+  'WithdrawalRemoved',
+  'PayoutResolved',
+  'PayoutClosed',
 ];
 
 /** Parts of one block read at once: each may have half a megabyte. */
@@ -85,11 +97,17 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
     if (doubtful.length > 0) doubtful = doubtful.filter((block) => block.hash !== hash);
   };
 
-  const noteScan = ({ position, revision, metadata }: RecordedEvent, { hash, height }: BlockConnected): void => {
+  const noteScan = (
+    { position, revision, metadata }: RecordedEvent,
+    { hash, height }: BlockConnected,
+    found: Found,
+  ): void => {
     if (metadata.watchedUpTo === undefined) return;
     const watchedUpTo = BigInt(metadata.watchedUpTo);
     if (doubtful.length > 0) doubtful = doubtful.filter((block) => block.position > watchedUpTo);
-    if (watchedAt > watchedUpTo) doubtful.push({ hash, height, revision: Number(revision), position });
+    // What the log says of payments up to the block is known here: no need to scan it again for those that agree.
+    if (watchedAt > watchedUpTo || watch.payments.disagreesWith(found))
+      doubtful.push({ hash, height, revision: Number(revision), position });
   };
 
   const readFound = async (revision: number): Promise<Found> => {
@@ -139,8 +157,9 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
         const own = await partsOf(event.revision, block);
         invariant(block.prevHash === chain.tip.hash, `block ${block.hash} stands on the tip`);
         chain.push({ hash: block.hash, bits: block.bits, revision: Number(event.revision) });
-        watch.connect(joinFound([...own.map(({ found }) => found), block.found]));
-        noteScan(event, block);
+        const found = joinFound([...own.map((part) => part.found), block.found]);
+        watch.connect(found);
+        noteScan(event, block, found);
         parts = [];
         view.tipTime = block.time;
         return;
@@ -170,6 +189,21 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
         return;
       case 'ScriptWatched':
         return watch.watchScript(event.data as ScriptWatched);
+      case 'CandidatePrepared':
+        watch.payments.prepare(event.data as CandidatePrepared);
+        return;
+      case 'CandidateSigned':
+        watch.payments.sign(event.data as CandidateSigned);
+        return;
+      case 'WithdrawalRemoved':
+        watch.payments.voidUnsigned((event.data as WithdrawalRemoved).payoutId);
+        return;
+      case 'PayoutResolved':
+        watch.payments.voidUnsigned((event.data as PayoutResolved).payoutId);
+        return;
+      case 'PayoutClosed':
+        watch.payments.close((event.data as PayoutClosed).payoutId);
+        return;
       default:
         if (event.stream === stream) return applyChainEvent(event);
         if (event.type === 'ChainOpened') {

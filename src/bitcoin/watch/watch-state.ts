@@ -5,6 +5,7 @@ import type { NetworkName } from '../network.js';
 import type { OutpointSet } from '../scan-types.js';
 import { createCoinTable, type CoinTable } from './coin-table.js';
 import { createOrphans, spendingTransactions, type Orphans } from './orphans.js';
+import { createPayments, type Payments } from './payments.js';
 import { createScriptOwners, type ScriptOwner, type ScriptOwners } from './script-owners.js';
 import { createWalletHorizons, type WalletHorizons } from './wallet-horizons.js';
 
@@ -14,6 +15,7 @@ export interface WatchState {
   readonly horizons: WalletHorizons;
   readonly coins: CoinTable;
   readonly orphans: Orphans;
+  readonly payments: Payments;
   /** Our coins and the inputs of orphans, for the scanner. */
   readonly outpoints: OutpointSet;
   createWallet(wallet: WalletCreated): void;
@@ -35,6 +37,7 @@ export function createWatchState(network: NetworkName): WatchState {
   const horizons = createWalletHorizons(network, owners);
   const coins = createCoinTable();
   const orphans = createOrphans();
+  const payments = createPayments();
 
   /** The script number that says what the event said, whatever the order in which scripts came to be watched here. */
   function numberOf(script: Uint8Array, owner: ScriptOwner): number {
@@ -74,6 +77,7 @@ export function createWatchState(network: NetworkName): WatchState {
     horizons,
     coins,
     orphans,
+    payments,
     outpoints: {
       get size() {
         return coins.size + orphans.size;
@@ -109,6 +113,7 @@ export function createWatchState(network: NetworkName): WatchState {
     },
     disconnect(found) {
       takeBack(found);
+      payments.restore(found);
       const added = [...spendingTransactions(found)].filter(([txid, inputs]) => orphans.add(txid, inputs));
       return () => {
         for (const [txid] of added) orphans.remove(txid);

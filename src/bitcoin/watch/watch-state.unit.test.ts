@@ -71,6 +71,7 @@ test('every block can be taken back, and every disconnect, to the very same coin
     accountId: null,
     coinbase: false,
     derivation: null,
+    payoutId: null,
   });
   const watch = createWatchState('regtest');
   const first: Found = {
@@ -82,12 +83,11 @@ test('every block can be taken back, and every disconnect, to the very same coin
     ],
     conflicts: [],
   };
-  const { amountSats, script, address, walletId, accountId } = received(1, 0);
+  const { amountSats, script, address, walletId, accountId, payoutId } = received(1, 0);
+  const coin = { amountSats, script, address, walletId, accountId, payoutId };
   const second: Found = {
     received: [received(3, 0)],
-    spent: [
-      { txid: txidOf(3), vin: 0, prevTxid: txidOf(1), prevVout: 0, amountSats, script, address, walletId, accountId },
-    ],
+    spent: [{ txid: txidOf(3), vin: 0, prevTxid: txidOf(1), prevVout: 0, ...coin }],
     funding: [{ txid: txidOf(3), inputs: [`${txidOf(1)}:0`] }],
     conflicts: [],
   };

@@ -46,6 +46,8 @@ export const receivedSchema = z.strictObject({
   coinbase: z.boolean(),
   /** Where in the wallet's descriptor the script stands; null for a script watched by hand. */
   derivation: z.strictObject({ branch: branchSchema, index: z.number().int().min(0) }).nullable(),
+  /** The payout whose change it is: an output of its own transaction that pays none of its withdrawals; null for all others. */
+  payoutId: idSchema.nullable(),
 });
 export type Received = z.infer<typeof receivedSchema>;
 
@@ -60,6 +62,8 @@ export const spentSchema = z.strictObject({
   address: z.string().max(200).nullable(),
   walletId: idSchema,
   accountId: idSchema.nullable(),
+  /** The payout whose transaction spends it; null where the transaction is none that we made. */
+  payoutId: idSchema.nullable(),
 });
 export type Spent = z.infer<typeof spentSchema>;
 

@@ -1,4 +1,5 @@
 import { EVENT_TYPES } from './event-types.js';
+import { withoutPayouts } from './found-without-payouts.js';
 
 /** Turns the data of one schema version into that of the next. Pure; must not change its argument. */
 export type UpcastStep = (data: unknown) => unknown;
@@ -65,8 +66,8 @@ export function createUpcaster(
   };
 }
 
-/** The events of this ledger. All are at version 1 so far: there is nothing to bring up to date yet. */
+/** The events of this ledger, and how older ones are read. */
 export const eventUpcaster: Upcaster = createUpcaster(
   Object.fromEntries(Object.entries(EVENT_TYPES).map(([type, { schemaVersion }]) => [type, schemaVersion])),
-  {},
+  { TransfersFound: { 1: withoutPayouts }, BlockConnected: { 1: withoutPayouts } },
 );

@@ -37,6 +37,7 @@ const taken = {
     address,
     walletId,
     accountId,
+    payoutId: null,
   })),
 };
 
