@@ -28,6 +28,11 @@ export const MAX_BLOCK_TRANSFERS = 10_000;
 /** What `Block.transfers` counts as in the cost of a query: most blocks have fewer. */
 export const BLOCK_TRANSFERS_COST = 50;
 
+/** What `Payout.withdrawals` counts as: a few at most times, 500 at most. */
+export const PAYOUT_WITHDRAWALS_COST = 20;
+/** What `Withdrawal.history` counts as: most lives have fewer events. */
+export const HISTORY_COST = 30;
+
 /** Keys of one batched look-up. */
 export const MAX_BATCH_KEYS = 1_000;
 /** Text of a filter (event type, stream): as long as the log's own columns. */

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { OverdueMinutes } from './overdue.js';
 import type { Outbox } from '../outbox/outbox.js';
 import type { Logger } from '../platform/logger.js';
 import type { Authenticate } from '../platform/http/api-keys.js';
@@ -34,4 +35,6 @@ export interface QueryDeps {
   authenticate: Authenticate;
   health: readonly HealthCheck[];
   logger: Logger;
+  /** Minutes that a withdrawal may stay in each status before it is overdue; without them `DEFAULT_OVERDUE_MINUTES`. */
+  overdueMinutes?: OverdueMinutes;
 }

@@ -5,10 +5,13 @@ import { buildQuerySchema } from './graphql/build-schema.js';
 import { registerGraphqlRoute } from './graphql/graphql-route.js';
 import { registerQueryEngine } from './graphql/query-engine.js';
 import { GetAccountController } from './http/get-account.controller.js';
+import { GetPayoutController } from './http/get-payout.controller.js';
 import { GetWalletController } from './http/get-wallet.controller.js';
+import { GetWithdrawalController } from './http/get-withdrawal.controller.js';
 import { HEALTH_DEPS, HealthController } from './http/health.controller.js';
 import { READER_DEPS, ReadEndpoint } from './http/read-endpoint.js';
 import { registerStaticFiles } from './http/static-files.js';
+import { DEFAULT_OVERDUE_MINUTES } from './overdue.js';
 import type { QueryDeps } from './ports.js';
 import type { ReaderDeps } from './reader.js';
 import { createReadDatabase } from './sql/database.js';
@@ -22,7 +25,13 @@ export class QueryModule {
   static register(deps: QueryDeps): DynamicModule {
     return {
       module: QueryModule,
-      controllers: [GetAccountController, GetWalletController, HealthController],
+      controllers: [
+        GetAccountController,
+        GetWalletController,
+        GetWithdrawalController,
+        GetPayoutController,
+        HealthController,
+      ],
       providers: [
         { provide: READER_DEPS, useValue: createReaderDeps(deps) },
         { provide: HEALTH_DEPS, useValue: deps },
@@ -51,7 +60,13 @@ export function registerQuery(fastify: FastifyInstance, deps: QueryDeps, limits:
   registerStaticFiles(fastify);
 }
 
-function createReaderDeps({ pool, ledger, outbox, readModels }: QueryDeps): ReaderDeps {
+function createReaderDeps({ pool, ledger, outbox, readModels, overdueMinutes }: QueryDeps): ReaderDeps {
   const database = createReadDatabase(pool, ledger);
-  return { database, outbox, readModels, resolveAsOf: createAsOf({ database, outbox, readModels }) };
+  return {
+    database,
+    outbox,
+    readModels,
+    resolveAsOf: createAsOf({ database, outbox, readModels }),
+    overdue: { minutes: overdueMinutes ?? DEFAULT_OVERDUE_MINUTES, now: () => new Date() },
+  };
 }

@@ -2,6 +2,7 @@ import type { Outbox } from '../outbox/outbox.js';
 import type { AsOf, ResolveAsOf, ResolvedAsOf } from './as-of.js';
 import { Batches } from './batch.js';
 import type { LoadMany } from './batch.js';
+import type { OverdueRule } from './overdue.js';
 import type { ReadModels } from './ports.js';
 import type { ReadDatabase } from './sql/database.js';
 
@@ -11,6 +12,8 @@ export interface ReaderDeps {
   outbox: Outbox;
   readModels: ReadModels;
   resolveAsOf: ResolveAsOf;
+  /** When a withdrawal is overdue. */
+  overdue?: OverdueRule;
 }
 
 /**
@@ -34,7 +37,7 @@ export class Reader {
     const key = `${asOf?.position ?? ''}/${asOf?.time?.toISOString() ?? ''}/${asOf?.height ?? ''}/${asOf?.blockHash ?? ''}`;
     let view = this.#views.get(key);
     if (view === undefined) {
-      view = this.#resolve(asOf).then((at) => new View(this, at, key));
+      view = this.#resolve(asOf).then((at) => new View(this, at, key, isGiven(asOf?.position) || isGiven(asOf?.time)));
       this.#views.set(key, view);
     }
     const resolved = await view;
@@ -72,6 +75,8 @@ export class View {
     readonly reader: Reader,
     readonly at: ResolvedAsOf,
     readonly key: string,
+    /** What was known at a moment that was asked for, rather than what is known now. */
+    readonly isPast = false,
   ) {}
 
   get database(): ReadDatabase {

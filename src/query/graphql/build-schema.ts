@@ -5,10 +5,12 @@ import { invariant } from '../../platform/assert.js';
 import { ACCOUNT } from './resolvers/account.js';
 import { BLOCK } from './resolvers/block.js';
 import { LEDGER } from './resolvers/ledger.js';
+import { PAYOUT, PAYOUT_CANDIDATE, SIGNED_TRANSACTION } from './resolvers/payout.js';
 import { QUERY } from './resolvers/query.js';
 import { SUBSCRIPTION } from './resolvers/subscription.js';
 import { TRANSFER } from './resolvers/transfer.js';
 import { COIN, WALLET } from './resolvers/wallet.js';
+import { WITHDRAWAL } from './resolvers/withdrawal.js';
 import type { FieldResolvers } from './resolver.js';
 import { SCALARS } from './scalars.js';
 
@@ -21,6 +23,10 @@ const RESOLVERS: Readonly<Record<string, FieldResolvers>> = {
   Coin: COIN,
   Transfer: TRANSFER,
   Block: BLOCK,
+  Withdrawal: WITHDRAWAL,
+  Payout: PAYOUT,
+  PayoutCandidate: PAYOUT_CANDIDATE,
+  SignedTransaction: SIGNED_TRANSACTION,
 };
 
 /** The schema as it is written down, descriptions included. */

@@ -9,7 +9,13 @@ import type {
   SelectionSetNode,
 } from 'graphql';
 import { ReadError } from '../errors.js';
-import { BLOCK_TRANSFERS_COST, DEFAULT_PAGE, MAX_QUERY_COST } from '../limits.js';
+import {
+  BLOCK_TRANSFERS_COST,
+  DEFAULT_PAGE,
+  HISTORY_COST,
+  MAX_QUERY_COST,
+  PAYOUT_WITHDRAWALS_COST,
+} from '../limits.js';
 
 /** Read models besides `blocks`, which every answer needs for its tip. */
 const MODELS_OF_FIELD: Readonly<Record<string, readonly string[]>> = {
@@ -18,8 +24,13 @@ const MODELS_OF_FIELD: Readonly<Record<string, readonly string[]>> = {
   'Query.wallet': ['wallets'],
   'Query.wallets': ['wallets'],
   'Query.transfers': ['transfers'],
+  'Query.withdrawal': ['payouts', 'transfers'],
+  'Query.withdrawals': ['payouts', 'transfers'],
+  'Query.payout': ['payouts', 'transfers'],
+  'Query.payouts': ['payouts', 'transfers'],
   'Query.events': ['log'],
   'Subscription.account': ['accounts'],
+  'Subscription.withdrawal': ['payouts', 'transfers'],
   'Ledger.customersSats': ['books'],
   'Ledger.houseSats': ['books'],
   'Ledger.suspenseSats': ['books'],
@@ -27,7 +38,20 @@ const MODELS_OF_FIELD: Readonly<Record<string, readonly string[]>> = {
   'Ledger.differenceSats': ['books', 'wallets'],
   'Wallet.unconfirmedSats': ['transfers'],
   'Wallet.coins': ['transfers'],
+  'Wallet.reservedSats': ['payouts', 'transfers'],
+  'Coin.reserved': ['payouts'],
+  'Withdrawal.history': ['log'],
+  'Payout.wallet': ['wallets'],
+  'Ledger.transitSats': ['books'],
+  'Ledger.feesSats': ['books'],
   'Block.transfers': ['transfers'],
+};
+
+/** Lists that have no pages. */
+const COST_OF_FIELD: Readonly<Record<string, number>> = {
+  'Block.transfers': BLOCK_TRANSFERS_COST,
+  'Payout.withdrawals': PAYOUT_WITHDRAWALS_COST,
+  'Withdrawal.history': HISTORY_COST,
 };
 
 /** Parts of a list that stand for nothing of their own. */
@@ -130,7 +154,7 @@ function objectsOf(field: FieldNode, coordinate: string, type: GraphQLObjectType
     // A height is three short fields of a row that is read in order.
     return Number.isFinite(to - from) ? Math.max(Math.ceil((to - from + 1) / 10), 1) : 1;
   }
-  return coordinate === 'Block.transfers' ? BLOCK_TRANSFERS_COST : 1;
+  return COST_OF_FIELD[coordinate] ?? 1;
 }
 
 function hasAccountFilter(field: FieldNode, variables: Variables): boolean {

@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { idSchema, networkSchema, satsSchema } from '../../domain/primitives.js';
 import { ProblemError } from '../../platform/http/problem.js';
-import { loadUnconfirmed, loadWallet } from '../graphql/resolvers/wallet.js';
+import { loadReserved, loadUnconfirmed, loadWallet } from '../graphql/resolvers/wallet.js';
 import { ApiRead } from './api-read.js';
 import { asOfOf, asOfQuery } from './as-of-query.js';
 import { ReadEndpoint } from './read-endpoint.js';
@@ -40,11 +40,12 @@ export class GetWalletController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<object | undefined> {
-    const asked = { models: ['wallets', 'transfers', 'blocks'], asOf: asOfOf(query) };
+    const asked = { models: ['wallets', 'transfers', 'payouts', 'blocks'], asOf: asOfOf(query) };
     return this.endpoint.answer(request, reply, asked, async (view) => {
-      const [wallet, unconfirmedSats] = await Promise.all([
+      const [wallet, unconfirmedSats, reservedSats] = await Promise.all([
         loadWallet(view, walletId),
         loadUnconfirmed(view, walletId),
+        loadReserved(view, walletId),
       ]);
       if (wallet === undefined) {
         throw new ProblemError('wallet-not-found', `There is no wallet ${walletId} at this moment.`, {
@@ -61,7 +62,7 @@ export class GetWalletController {
         confirmedSats: String(wallet.confirmedSats),
         unconfirmedSats: String(unconfirmedSats),
         immatureSats: String(wallet.immatureSats),
-        reservedSats: String(wallet.reservedSats),
+        reservedSats: String(reservedSats),
       };
     });
   }

@@ -13,7 +13,6 @@ export interface WalletRecord {
   signer: string;
   confirmedSats: bigint;
   immatureSats: bigint;
-  reservedSats: bigint;
 }
 
 interface Row {
@@ -107,7 +106,5 @@ function toRecord(row: Row): WalletRecord {
     signer: row.signer,
     confirmedSats: row.confirmed_sats,
     immatureSats: row.immature_sats,
-    // Nothing is reserved before there are payouts.
-    reservedSats: 0n,
   };
 }

@@ -12,7 +12,7 @@ const ONE = 'one';
 
 async function books({ view }: LedgerSource): Promise<BooksRecord> {
   const found = await view.load('books', ONE, async () => new Map([[ONE, await readBooks(view.database, view.at)]]));
-  return found ?? { customers: 0n, house: 0n, suspense: 0n, wallets: 0n };
+  return found ?? { customers: 0n, house: 0n, suspense: 0n, wallets: 0n, transit: 0n, fees: 0n };
 }
 
 async function walletsTotal({ view }: LedgerSource): Promise<bigint> {
@@ -33,6 +33,8 @@ export const LEDGER: FieldResolvers = {
   customersSats: async (ledger: LedgerSource) => -(await books(ledger)).customers,
   houseSats: async (ledger: LedgerSource) => -(await books(ledger)).house,
   suspenseSats: async (ledger: LedgerSource) => (await books(ledger)).suspense,
+  transitSats: async (ledger: LedgerSource) => (await books(ledger)).transit,
+  feesSats: async (ledger: LedgerSource) => (await books(ledger)).fees,
   walletsSats: walletsTotal,
   differenceSats: async (ledger: LedgerSource) => (await books(ledger)).wallets - (await walletsTotal(ledger)),
   projections: async ({ view }: LedgerSource) => {

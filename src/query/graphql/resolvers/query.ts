@@ -11,13 +11,20 @@ import type { EventCriteria } from '../../sql/list-events.js';
 import { listReorgs } from '../../sql/list-reorgs.js';
 import { listTransfers } from '../../sql/list-transfers.js';
 import type { TransferCriteria } from '../../sql/list-transfers.js';
+import { listPayouts, PAYOUT_STATUSES } from '../../sql/read-payouts.js';
+import type { PayoutCriteria } from '../../sql/read-payouts.js';
 import { listWallets } from '../../sql/read-wallets.js';
 import { readBlockAtHeight } from '../../sql/read-blocks.js';
+import { listWithdrawals } from '../../sql/read-withdrawals.js';
+import type { WithdrawalCriteria } from '../../sql/read-withdrawals.js';
+import { WITHDRAWAL_STATUSES } from '../../overdue.js';
 import { answerName } from '../resolver.js';
 import type { FieldResolvers, Resolve } from '../resolver.js';
 import { loadAccount } from './account.js';
 import { loadBlock } from './block.js';
+import { loadPayout } from './payout.js';
 import { loadWallet } from './wallet.js';
+import { loadWithdrawal, overdueAt } from './withdrawal.js';
 
 interface AsOfArg {
   asOf?: AsOf | null;
@@ -74,6 +81,46 @@ const transfers: Resolve<unknown, AsOfArg & PageArgs & { filter?: NullableFields
     await listTransfers(view.database, view.at, criteria, { before, limit: size + 1 }),
     { size, hasPrevious: before !== undefined },
     ({ seq, id }) => encodeCursor('transfer', [seq, id]),
+    (record) => ({ ...record, view }),
+  );
+};
+
+const withdrawal: Resolve<unknown, AsOfArg & { id: string }> = async (_root, { id, asOf }, { reader }, info) =>
+  loadWithdrawal(await reader.view(asOf, answerName(info)), id);
+
+const payout: Resolve<unknown, AsOfArg & { id: string }> = async (_root, { id, asOf }, { reader }, info) =>
+  loadPayout(await reader.view(asOf, answerName(info)), id);
+
+type WithdrawalsArgs = AsOfArg & PageArgs & { filter?: NullableFields<WithdrawalCriteria> | null };
+
+const withdrawals: Resolve<unknown, WithdrawalsArgs> = async (_root, args, { reader }, info) => {
+  const { size, before } = positionPage('withdrawal', args);
+  const criteria = given(args.filter) as WithdrawalCriteria;
+  refuseBadId('filter.accountId', criteria.accountId);
+  refuseBadId('filter.walletId', criteria.walletId);
+  refuseBadId('filter.payoutId', criteria.payoutId);
+  refuseOther('filter.status', criteria.status, WITHDRAWAL_STATUSES);
+  const view = await reader.view(args.asOf, answerName(info));
+  return toConnection(
+    await listWithdrawals(view.database, view.at, await overdueAt(view), criteria, { before, limit: size + 1 }),
+    { size, hasPrevious: before !== undefined },
+    ({ requestedPosition }) => encodeCursor('withdrawal', [requestedPosition]),
+    (record) => ({ ...record, view }),
+  );
+};
+
+type PayoutsArgs = AsOfArg & PageArgs & { filter?: NullableFields<PayoutCriteria> | null };
+
+const payouts: Resolve<unknown, PayoutsArgs> = async (_root, args, { reader }, info) => {
+  const { size, before } = positionPage('payout', args);
+  const criteria = given(args.filter) as PayoutCriteria;
+  refuseBadId('filter.walletId', criteria.walletId);
+  refuseOther('filter.status', criteria.status, PAYOUT_STATUSES);
+  const view = await reader.view(args.asOf, answerName(info));
+  return toConnection(
+    await listPayouts(view.database, view.at, criteria, { before, limit: size + 1 }),
+    { size, hasPrevious: before !== undefined },
+    ({ startedPosition }) => encodeCursor('payout', [startedPosition]),
     (record) => ({ ...record, view }),
   );
 };
@@ -144,6 +191,10 @@ function refuseBadId(argument: string, id: string | undefined): void {
   }
 }
 
+function refuseOther(argument: string, value: string | undefined, known: readonly string[]): void {
+  if (value !== undefined && !known.includes(value)) throw badUserInput(argument, `must be one of ${known.join(', ')}`);
+}
+
 function refuseBadText(argument: string, text: string | undefined): void {
   if (text !== undefined && (text.length > MAX_FILTER_LENGTH || !/^[\x20-\x7e]+$/.test(text))) {
     throw badUserInput(argument, `must be 1 to ${MAX_FILTER_LENGTH} printable characters`);
@@ -157,6 +208,10 @@ export const QUERY: FieldResolvers = {
   wallet,
   wallets,
   transfers,
+  withdrawal,
+  withdrawals,
+  payout,
+  payouts,
   block,
   reorgs,
   events,

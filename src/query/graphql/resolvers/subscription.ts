@@ -2,6 +2,7 @@ import type { GraphQLFieldResolver } from 'graphql';
 import { ReadError } from '../../errors.js';
 import type { Reader } from '../../reader.js';
 import { loadAccount } from './account.js';
+import { loadWithdrawal } from './withdrawal.js';
 
 /** One state of a subscription: a reader of its own, at the newest position. */
 export interface StateSource {
@@ -18,7 +19,7 @@ interface SubscriptionField {
   resolve: GraphQLFieldResolver<StateSource, SubscriptionContext>;
 }
 
-export const SUBSCRIPTION: Readonly<Record<'ledger' | 'account', SubscriptionField>> = {
+export const SUBSCRIPTION: Readonly<Record<'ledger' | 'account' | 'withdrawal', SubscriptionField>> = {
   ledger: {
     subscribe: (_root, _args, { states }) => states(),
     resolve: async ({ reader }, _args, _context, { path }) => ({
@@ -31,6 +32,16 @@ export const SUBSCRIPTION: Readonly<Record<'ledger' | 'account', SubscriptionFie
       const found = await loadAccount(await reader.view(undefined, String(path.key)), id);
       if (found === undefined)
         throw new ReadError('BAD_USER_INPUT', `id: there is no account ${id}`, { argument: 'id' });
+      return found;
+    },
+  },
+  withdrawal: {
+    subscribe: (_root, _args, { states }) => states(),
+    resolve: async ({ reader }, { id }: { id: string }, _context, { path }) => {
+      const found = await loadWithdrawal(await reader.view(undefined, String(path.key)), id);
+      if (found === undefined) {
+        throw new ReadError('BAD_USER_INPUT', `id: there is no withdrawal ${id}`, { argument: 'id' });
+      }
       return found;
     },
   },

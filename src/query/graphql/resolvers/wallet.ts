@@ -7,6 +7,7 @@ import type { View } from '../../reader.js';
 import { listCoins } from '../../sql/list-coins.js';
 import type { CoinRecord } from '../../sql/list-coins.js';
 import { readHeightBalances } from '../../sql/read-height-balances.js';
+import { readHolders, readReserved } from '../../sql/read-reserved.js';
 import { readUnconfirmed, readWallets } from '../../sql/read-wallets.js';
 import type { WalletRecord } from '../../sql/read-wallets.js';
 import { ID_PATTERN } from '../../../domain/primitives.js';
@@ -28,6 +29,14 @@ export async function loadWallet(view: View, id: string): Promise<WalletSource |
 export async function loadUnconfirmed(view: View, walletId: string): Promise<bigint> {
   const sats = await view.load('unconfirmed', walletId, (ids: readonly string[]) =>
     readUnconfirmed(view.database, view.at, ids),
+  );
+  return sats ?? 0n;
+}
+
+/** The part of what the wallet holds that payouts have reserved. */
+export async function loadReserved(view: View, walletId: string): Promise<bigint> {
+  const sats = await view.load('reserved', walletId, (ids: readonly string[]) =>
+    readReserved(view.database, view.at, ids),
   );
   return sats ?? 0n;
 }
@@ -74,6 +83,7 @@ const balances: Resolve<WalletSource, { fromHeight: number; toHeight: number }> 
 
 export const WALLET: FieldResolvers = {
   id: ({ walletId }: WalletSource) => walletId,
+  reservedSats: ({ walletId, view }: WalletSource) => loadReserved(view, walletId),
   unconfirmedSats: ({ walletId, view }: WalletSource) => loadUnconfirmed(view, walletId),
   coins,
   balances,
@@ -81,6 +91,10 @@ export const WALLET: FieldResolvers = {
 
 export const COIN: FieldResolvers = {
   confirmations: ({ height, view }: CoinSource) => confirmationsAt(view.at, height),
-  // Nothing is reserved before there are payouts.
-  reserved: () => false,
+  reserved: async ({ txid, vout, view }: CoinSource) => {
+    const holder = await view.load('holder', `${txid}:${vout}`, (outpoints: readonly string[]) =>
+      readHolders(view.database, view.at, outpoints),
+    );
+    return holder !== undefined;
+  },
 };

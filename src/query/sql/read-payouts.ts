@@ -1,0 +1,259 @@
+import type { ResolvedAsOf } from '../as-of.js';
+import type { ReadDatabase } from './database.js';
+import {
+  chainChangedAt,
+  chainOfPayment,
+  CONFIRMATIONS,
+  newestPayment,
+  PAYMENT_STATUS,
+  paymentMoment,
+  versionAt,
+} from './payment-sql.js';
+
+/**
+ * `started`: coins are chosen. `final`: buried so deep that it is not looked at again. `halted`: a coin was spent by somebody else, a
+ * person decides. `failed`: a person gave it up. The others are as with withdrawals.
+ */
+export const PAYOUT_STATUSES = [
+  'started',
+  'prepared',
+  'signed',
+  'broadcast',
+  'confirming',
+  'completed',
+  'final',
+  'halted',
+  'cancelled',
+  'failed',
+] as const;
+export type PayoutStatus = (typeof PAYOUT_STATUSES)[number];
+
+export interface PayoutRecord {
+  payoutId: string;
+  walletId: string;
+  signer: string;
+  confirmationTarget: number;
+  completeAt: number;
+  finalAt: number;
+  startedPosition: bigint;
+  startedAt: Date;
+  status: PayoutStatus;
+  statusSince: Date | null;
+  txid: string | null;
+  confirmations: number;
+  blockHash: string | null;
+  /** What was settled: the payment's fee, and the part of it that is the house's. */
+  feeSats: bigint | null;
+  houseFeeSats: bigint | null;
+  extraFeeSats: bigint | null;
+  settledAt: Date | null;
+  waitReason: string | null;
+  waitDetail: string | null;
+  bumpPending: boolean;
+  bumpRefused: string | null;
+  bumpRefusedDetail: string | null;
+  halt: { at: Date; outpoint: string; byTxid: string; blockHash: string; height: number } | null;
+  resolution: { outcome: string; note: string; byTxid: string } | null;
+}
+
+export interface PayoutCriteria {
+  walletId?: string;
+  status?: PayoutStatus;
+}
+
+interface Row {
+  payout_id: string;
+  wallet_id: string;
+  signer: string;
+  confirmation_target: number;
+  complete_at: number;
+  final_at: number;
+  position: bigint;
+  recorded_at: Date;
+  status: PayoutStatus;
+  status_since: Date | null;
+  txid: string | null;
+  confirmations: number;
+  block_hash: string | null;
+  fee_sats: bigint | null;
+  house_fee_sats: bigint | null;
+  extra_fee_sats: bigint | null;
+  settled_at: Date | null;
+  reason: string | null;
+  detail: string | null;
+  bump_pending: boolean;
+  bump_refused: string | null;
+  bump_refused_detail: string | null;
+  halted_at: Date | null;
+  halted_outpoint: string | null;
+  halted_by_txid: string | null;
+  halted_block_hash: string | null;
+  halted_height: number | null;
+  resolved: string | null;
+  resolved_note: string | null;
+  resolved_txid: string | null;
+}
+
+/** These payouts as of a moment; those that were not started by then are left out. */
+export async function readPayouts(
+  database: ReadDatabase,
+  at: ResolvedAsOf,
+  payoutIds: readonly string[],
+): Promise<Map<string, PayoutRecord>> {
+  const rows = await database.rows<Row>(
+    'query.read-payouts',
+    `SELECT q.* FROM (${payoutsSql(database.schema, '', 'AND s.payout_id = ANY($6::text[])')}) q`,
+    [...(await paymentMoment(at, database.ledger)), payoutIds],
+  );
+  return new Map(rows.map((row) => [row.payout_id, toRecord(row)]));
+}
+
+/** Newest first, after the one that was started at `before`. */
+export async function listPayouts(
+  database: ReadDatabase,
+  at: ResolvedAsOf,
+  criteria: PayoutCriteria,
+  page: { before: bigint | undefined; limit: number },
+): Promise<PayoutRecord[]> {
+  const { schema, ledger } = database;
+  const values: unknown[] = [
+    ...(await paymentMoment(at, ledger)),
+    page.before ?? at.position + 1n,
+    page.limit,
+    at.bookBound,
+  ];
+  const parameter = (value: unknown): string => `$${values.push(value)}`;
+  const conditions = ['AND s.position < $6::bigint AND s.position <= $8::bigint'];
+  if (criteria.walletId !== undefined) conditions.push(`AND s.wallet_id = ${parameter(criteria.walletId)}::text`);
+  const { status } = criteria;
+  const answer = status === undefined ? '' : `WHERE q.status = ${parameter(status)}::text`;
+  const rows = await database.rows<Row>(
+    'query.list-payouts',
+    `SELECT q.* FROM (${payoutsSql(schema, fewest(schema, at, status), conditions.join(' '))}) q ${answer}
+     ORDER BY q.position DESC LIMIT $7::int`,
+    values,
+  );
+  return rows.map(toRecord);
+}
+
+/** Payouts that are not over, by status: for metrics, health and pages. */
+export async function countOpenPayouts(
+  database: ReadDatabase,
+  at: ResolvedAsOf,
+): Promise<{ status: PayoutStatus; count: number }[]> {
+  const { schema, ledger } = database;
+  const rows = await database.rows<{ status: PayoutStatus; count: bigint }>(
+    'query.count-open-payouts',
+    `SELECT q.status, count(*) AS count FROM (${payoutsSql(schema, open(schema), '')}) q GROUP BY q.status ORDER BY q.status`,
+    await paymentMoment(at, ledger),
+  );
+  return rows.map(({ status, count }) => ({ status, count: Number(count) }));
+}
+
+/** Ids of payouts that are halted now, however many others there are. */
+export async function listHalted({ schema, rows }: ReadDatabase, limit: number): Promise<string[]> {
+  const found = await rows<{ payout_id: string }>(
+    'query.list-halted',
+    `SELECT p.payout_id FROM ${schema}.payout p
+     WHERE p.halted_by_txid IS NOT NULL AND p.to_position = 9223372036854775807 ORDER BY p.payout_id LIMIT $1::int`,
+    [limit],
+  );
+  return found.map(({ payout_id: id }) => id);
+}
+
+const open = (schema: string): string =>
+  `SELECT o.payout_id FROM ${schema}.payout o WHERE o.is_open AND o.to_position > $1::bigint AND o.from_position <= $1::bigint`;
+
+/** Where to look for rare statuses; as of a height there is no index of what was open there. */
+function fewest(schema: string, at: ResolvedAsOf, status: PayoutStatus | undefined): string {
+  if (at.height !== null || status === undefined) return '';
+  switch (status) {
+    case 'final':
+    case 'completed':
+    case 'failed':
+      // A final payment may have been moved by a reorg after all: then it is in any of these.
+      return '';
+    case 'cancelled':
+      return `SELECT o.payout_id FROM ${schema}.payout o WHERE NOT o.is_open AND o.phase = 'cancelled'
+        AND o.from_position <= $1::bigint AND o.to_position > $1::bigint`;
+    case 'broadcast':
+    case 'confirming':
+      return `${open(schema)} UNION SELECT c.payout_id FROM ${schema}.transfer t
+        JOIN ${schema}.candidate_tx c ON c.txid = t.txid
+        WHERE least(coalesce(t.block_height - t.first_height, 1), 1) = 1 AND t.direction = 'OUT'
+          AND t.from_position <= $2::bigint AND t.to_position > $2::bigint`;
+    default:
+      return open(schema);
+  }
+}
+
+function payoutsSql(schema: string, among: string, conditions: string): string {
+  const source =
+    among === ''
+      ? `${schema}.payout_start s`
+      : `(${among}) few JOIN ${schema}.payout_start s ON s.payout_id = few.payout_id`;
+  return `SELECT w.*, CASE w.status
+      WHEN 'started' THEN w.recorded_at WHEN 'prepared' THEN w.prepared_at WHEN 'signed' THEN w.signed_at
+      WHEN 'broadcast' THEN greatest(w.broadcast_at, w.chain_changed_at) WHEN 'halted' THEN w.halted_at
+      WHEN 'cancelled' THEN w.over_at WHEN 'failed' THEN w.over_at ELSE w.chain_changed_at END AS status_since
+    FROM (
+      SELECT s.payout_id, s.wallet_id, s.signer, s.confirmation_target, s.complete_at, s.final_at, s.position, s.recorded_at,
+        CASE WHEN p.phase = 'cancelled' THEN 'cancelled' WHEN p.resolved = 'give-up' THEN 'failed'
+          WHEN p.halted_at IS NOT NULL THEN 'halted'
+          WHEN chain.is_confirmed AND ${CONFIRMATIONS} >= s.final_at THEN 'final'
+          ELSE coalesce(${PAYMENT_STATUS}, 'started') END AS status,
+        ${chainChangedAt()} AS chain_changed_at, coalesce(chain.txid, newest.txid) AS txid,
+        ${CONFIRMATIONS} AS confirmations, CASE WHEN chain.is_confirmed THEN chain.block_hash END AS block_hash,
+        p.fee_sats, p.house_fee_sats, p.extra_fee_sats, p.settled_at, p.prepared_at, p.signed_at, p.broadcast_at, p.reason,
+        p.detail, p.bump_pending, p.bump_refused, p.bump_refused_detail, p.halted_at, p.halted_outpoint, p.halted_by_txid,
+        p.halted_block_hash, p.halted_height, p.resolved, p.resolved_note, p.resolved_txid,
+        (SELECT o.recorded_at FROM outbox o WHERE o.ledger = $5::text AND o.position = p.from_position) AS over_at
+      FROM ${source}
+      CROSS JOIN LATERAL (${versionAt(`${schema}.payout`, 'x.payout_id = s.payout_id')}) p
+      LEFT JOIN LATERAL (${chainOfPayment(schema)}) chain ON true
+      LEFT JOIN LATERAL (${newestPayment(schema)}) newest ON true
+      WHERE s.height <= $3::int ${conditions}
+    ) w`;
+}
+
+function toRecord(row: Row): PayoutRecord {
+  const { halted_at: haltedAt, halted_by_txid: byTxid, resolved, resolved_txid: resolvedTxid } = row;
+  return {
+    payoutId: row.payout_id,
+    walletId: row.wallet_id,
+    signer: row.signer,
+    confirmationTarget: row.confirmation_target,
+    completeAt: row.complete_at,
+    finalAt: row.final_at,
+    startedPosition: row.position,
+    startedAt: row.recorded_at,
+    status: row.status,
+    statusSince: row.status_since,
+    txid: row.txid,
+    confirmations: row.confirmations,
+    blockHash: row.block_hash,
+    feeSats: row.fee_sats,
+    houseFeeSats: row.house_fee_sats,
+    extraFeeSats: row.extra_fee_sats,
+    settledAt: row.settled_at,
+    waitReason: row.reason,
+    waitDetail: row.detail,
+    bumpPending: row.bump_pending,
+    bumpRefused: row.bump_refused,
+    bumpRefusedDetail: row.bump_refused_detail,
+    halt:
+      haltedAt === null || byTxid === null
+        ? null
+        : {
+            at: haltedAt,
+            outpoint: row.halted_outpoint ?? '',
+            byTxid,
+            blockHash: row.halted_block_hash ?? '',
+            height: row.halted_height ?? 0,
+          },
+    resolution:
+      resolved === null || resolvedTxid === null
+        ? null
+        : { outcome: resolved, note: row.resolved_note ?? '', byTxid: resolvedTxid },
+  };
+}

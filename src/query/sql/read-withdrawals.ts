@@ -1,0 +1,258 @@
+import { invariant } from '../../platform/assert.js';
+import type { ResolvedAsOf } from '../as-of.js';
+import type { OverdueMinutes, WithdrawalStatus } from '../overdue.js';
+import type { ReadDatabase } from './database.js';
+import { validAt } from './fragments.js';
+import { MOVED } from './list-transfers.js';
+import {
+  chainChangedAt,
+  chainOfPayment,
+  CONFIRMATIONS,
+  newestPayment,
+  PAYMENT_STATUS,
+  paymentMoment,
+  versionAt,
+} from './payment-sql.js';
+
+export interface WithdrawalRecord {
+  withdrawalId: string;
+  accountId: string;
+  walletId: string;
+  address: string;
+  script: string;
+  amountSats: bigint;
+  maxFeeSats: bigint | null;
+  confirmationTarget: number;
+  requestedPosition: bigint;
+  requestedAt: Date;
+  status: WithdrawalStatus;
+  statusSince: Date;
+  /** When it was in its status for longer than it should be; null where it is not. */
+  overdueSince: Date | null;
+  payoutId: string | null;
+  feeSats: bigint | null;
+  /** What pays it: the transaction in a block, else the newest that was signed. */
+  txid: string | null;
+  confirmations: number;
+  blockHash: string | null;
+  /** Why it waits, was cancelled or failed. */
+  reason: string | null;
+  detail: string | null;
+}
+
+export interface WithdrawalCriteria {
+  accountId?: string;
+  walletId?: string;
+  payoutId?: string;
+  status?: WithdrawalStatus;
+  overdue?: boolean;
+}
+
+/** How overdue is judged: by these limits, at this time. */
+export interface OverdueAt {
+  minutes: OverdueMinutes;
+  now: Date;
+}
+
+interface Row {
+  withdrawal_id: string;
+  account_id: string;
+  wallet_id: string;
+  address: string;
+  script: string;
+  amount_sats: bigint;
+  max_fee_sats: bigint | null;
+  confirmation_target: number;
+  position: bigint;
+  recorded_at: Date;
+  status: WithdrawalStatus;
+  status_since: Date;
+  overdue_since: Date | null;
+  payout_id: string | null;
+  fee_sats: bigint | null;
+  txid: string | null;
+  confirmations: number;
+  block_hash: string | null;
+  reason: string | null;
+  detail: string | null;
+}
+
+/** These withdrawals as of a moment; those that were not asked for by then are left out. */
+export async function readWithdrawals(
+  database: ReadDatabase,
+  at: ResolvedAsOf,
+  overdue: OverdueAt,
+  withdrawalIds: readonly string[],
+): Promise<Map<string, WithdrawalRecord>> {
+  const rows = await database.rows<Row>(
+    'query.read-withdrawals',
+    `SELECT q.* FROM (${withdrawalsSql(database.schema, '', 'AND r.withdrawal_id = ANY($8::text[])')}) q`,
+    [...(await moment(database, at, overdue)), withdrawalIds],
+  );
+  return new Map(rows.map((row) => [row.withdrawal_id, toRecord(row)]));
+}
+
+/** Newest first, after the one that was requested at `before`. */
+export async function listWithdrawals(
+  database: ReadDatabase,
+  at: ResolvedAsOf,
+  overdue: OverdueAt,
+  criteria: WithdrawalCriteria,
+  page: { before: bigint | undefined; limit: number },
+): Promise<WithdrawalRecord[]> {
+  const { schema } = database;
+  const values: unknown[] = [
+    ...(await moment(database, at, overdue)),
+    page.before ?? at.position + 1n,
+    page.limit,
+    at.bookBound,
+  ];
+  const parameter = (value: unknown): string => `$${values.push(value)}`;
+  const requests = ['AND r.position < $8::bigint AND r.position <= $10::bigint'];
+  if (criteria.accountId !== undefined) requests.push(`AND r.account_id = ${parameter(criteria.accountId)}::text`);
+  if (criteria.walletId !== undefined) requests.push(`AND r.wallet_id = ${parameter(criteria.walletId)}::text`);
+  if (criteria.payoutId !== undefined) {
+    requests.push(`AND r.withdrawal_id IN (SELECT m.withdrawal_id FROM ${schema}.payout_member m
+      WHERE m.payout_id = ${parameter(criteria.payoutId)}::text)`);
+  }
+  const answers: string[] = [];
+  if (criteria.status !== undefined) answers.push(`q.status = ${parameter(criteria.status)}::text`);
+  if (criteria.payoutId !== undefined) answers.push(`q.payout_id = ${parameter(criteria.payoutId)}::text`);
+  if (criteria.overdue !== undefined)
+    answers.push(`(q.overdue_since IS NOT NULL) = ${parameter(criteria.overdue)}::bool`);
+  const rows = await database.rows<Row>(
+    'query.list-withdrawals',
+    `SELECT q.* FROM (${withdrawalsSql(schema, fewest(schema, at, criteria), requests.join(' '))}) q
+     ${answers.length === 0 ? '' : `WHERE ${answers.join(' AND ')}`}
+     ORDER BY q.position DESC LIMIT $9::int`,
+    values,
+  );
+  return rows.map(toRecord);
+}
+
+/** How many withdrawals are in each status that they should leave, and how many of those for too long. For metrics and pages. */
+export async function countOpenWithdrawals(
+  database: ReadDatabase,
+  at: ResolvedAsOf,
+  overdue: OverdueAt,
+): Promise<{ status: WithdrawalStatus; count: number; overdue: number; amountSats: bigint }[]> {
+  invariant(at.height === null, 'open withdrawals are counted as of a position');
+  const rows = await database.rows<{ status: WithdrawalStatus; count: bigint; overdue: bigint; sats: bigint }>(
+    'query.count-open-withdrawals',
+    `SELECT q.status, count(*) AS count, count(q.overdue_since) AS overdue, sum(q.amount_sats)::bigint AS sats
+     FROM (${withdrawalsSql(database.schema, OPEN(database.schema), '')}) q GROUP BY q.status ORDER BY q.status`,
+    await moment(database, at, overdue),
+  );
+  return rows.map(({ status, count, overdue: late, sats }) => ({
+    status,
+    count: Number(count),
+    overdue: Number(late),
+    amountSats: sats,
+  }));
+}
+
+/** After the parameters of a payment's moment: `$6` limits in minutes by status, `$7` the time that they are judged at. */
+async function moment({ ledger }: ReadDatabase, at: ResolvedAsOf, { minutes, now }: OverdueAt): Promise<unknown[]> {
+  return [...(await paymentMoment(at, ledger)), JSON.stringify(minutes), now.toISOString()];
+}
+
+/** Ids of withdrawals whose payouts are not closed, and of those whose final payment a reorg moved after all: few, with indexes of their own. */
+const OPEN = (schema: string): string => `SELECT o.withdrawal_id FROM ${schema}.withdrawal o
+    WHERE o.is_open AND o.to_position > $1::bigint AND o.from_position <= $1::bigint
+  UNION
+  SELECT m.withdrawal_id FROM ${schema}.transfer t
+    JOIN ${schema}.candidate_tx c ON c.txid = t.txid
+    JOIN ${schema}.payout_member m ON m.payout_id = c.payout_id
+    WHERE ${MOVED} AND t.direction = 'OUT' AND ${validAt('t', '$2::bigint')}`;
+
+const ENDED = (
+  schema: string,
+  state: 'cancelled' | 'failed',
+): string => `SELECT o.withdrawal_id FROM ${schema}.withdrawal o
+    WHERE NOT o.is_open AND o.state = '${state}' AND o.from_position <= $1::bigint AND o.to_position > $1::bigint`;
+
+/**
+ * Where to look for rare statuses, so that nobody walks through all that was ever completed. As of a height there is no index of
+ * what was open there: then it is a walk.
+ */
+function fewest(schema: string, at: ResolvedAsOf, { status, overdue, payoutId }: WithdrawalCriteria): string {
+  if (at.height !== null || payoutId !== undefined) return '';
+  switch (status) {
+    case 'cancelled':
+    case 'failed':
+      return ENDED(schema, status);
+    case 'requested':
+    case 'prepared':
+    case 'signed':
+    case 'broadcast':
+    case 'confirming':
+      return OPEN(schema);
+    default:
+      return overdue === true ? OPEN(schema) : '';
+  }
+}
+
+function withdrawalsSql(schema: string, among: string, conditions: string): string {
+  const source =
+    among === ''
+      ? `${schema}.withdrawal_request r`
+      : `(${among}) few JOIN ${schema}.withdrawal_request r ON r.withdrawal_id = few.withdrawal_id`;
+  const status = `CASE WHEN v.state IN ('cancelled', 'failed') THEN v.state
+    WHEN v.is_removed OR p.payout_id IS NULL THEN 'requested'
+    ELSE coalesce(${PAYMENT_STATUS}, 'requested') END`;
+  return `SELECT w.*, CASE WHEN w.status_since + make_interval(mins => ($6::jsonb->>w.status)::int) <= $7::timestamptz
+        THEN w.status_since + make_interval(mins => ($6::jsonb->>w.status)::int) END AS overdue_since
+    FROM (
+      SELECT w.*, CASE w.status WHEN 'requested' THEN w.recorded_at
+          WHEN 'prepared' THEN w.prepared_at
+          WHEN 'signed' THEN w.signed_at
+          WHEN 'broadcast' THEN greatest(w.broadcast_at, w.chain_changed_at)
+          WHEN 'confirming' THEN w.chain_changed_at
+          WHEN 'completed' THEN w.chain_changed_at
+          ELSE w.state_at END AS status_since
+      FROM (
+        SELECT r.withdrawal_id, r.account_id, r.wallet_id, r.address, r.script, r.amount_sats, r.max_fee_sats,
+          r.confirmation_target, r.position, r.recorded_at, ${status} AS status, v.state_at, p.prepared_at, p.signed_at,
+          p.broadcast_at, ${chainChangedAt()} AS chain_changed_at, v.payout_id, v.fee_sats,
+          coalesce(chain.txid, v.txid, newest.txid) AS txid, ${CONFIRMATIONS} AS confirmations,
+          CASE WHEN chain.is_confirmed THEN chain.block_hash END AS block_hash,
+          CASE WHEN v.state IN ('cancelled', 'failed', 'deferred') OR v.is_removed THEN v.reason
+            WHEN p.halted_at IS NOT NULL THEN 'halted' ELSE p.reason END AS reason,
+          CASE WHEN v.state IN ('cancelled', 'failed', 'deferred') OR v.is_removed THEN v.detail
+            WHEN p.halted_at IS NOT NULL THEN concat('a coin of the payout was spent by ', p.halted_by_txid)
+            ELSE p.detail END AS detail
+        FROM ${source}
+        CROSS JOIN LATERAL (${versionAt(`${schema}.withdrawal`, 'x.withdrawal_id = r.withdrawal_id')}) v
+        LEFT JOIN LATERAL (${versionAt(`${schema}.payout`, 'x.payout_id = v.payout_id')}) p ON true
+        LEFT JOIN ${schema}.payout_start s ON s.payout_id = p.payout_id
+        LEFT JOIN LATERAL (${chainOfPayment(schema)}) chain ON true
+        LEFT JOIN LATERAL (${newestPayment(schema)}) newest ON true
+        WHERE r.height <= $3::int ${conditions}
+      ) w
+    ) w`;
+}
+
+function toRecord(row: Row): WithdrawalRecord {
+  return {
+    withdrawalId: row.withdrawal_id,
+    accountId: row.account_id,
+    walletId: row.wallet_id,
+    address: row.address,
+    script: row.script,
+    amountSats: row.amount_sats,
+    maxFeeSats: row.max_fee_sats,
+    confirmationTarget: row.confirmation_target,
+    requestedPosition: row.position,
+    requestedAt: row.recorded_at,
+    status: row.status,
+    statusSince: row.status_since,
+    overdueSince: row.overdue_since,
+    payoutId: row.payout_id,
+    feeSats: row.fee_sats,
+    txid: row.txid,
+    confirmations: row.confirmations,
+    blockHash: row.block_hash,
+    reason: row.reason,
+    detail: row.detail,
+  };
+}
