@@ -39,8 +39,8 @@ export interface CommandLog {
 /** What came of looking at something signed. */
 export type SignedCheck =
   | ({ kind: 'complete' } & Omit<CandidateSigned, 'payoutId' | 'candidate'>)
-  /** What differs from what was asked, in words. */
-  | { kind: 'mismatch'; differences: readonly string[] }
+  /** What differs from what was asked. */
+  | { kind: 'mismatch'; differences: readonly { field: string; detail: string }[] }
   /** Inputs without a signature. */
   | { kind: 'incomplete'; inputs: readonly number[] };
 
@@ -52,8 +52,8 @@ export interface PayoutSigning {
    * @throws RetryableError where what it needs cannot be had now, such as previous transactions from the node
    */
   buildPsbt(payout: PayoutState, candidate: Candidate): Promise<Uint8Array>;
-  /** Compares what was brought back (binary PSBT, or its text) with the candidate, and verifies every signature. Trusts nothing of it. */
-  checkSigned(payout: PayoutState, candidate: Candidate, signed: Uint8Array): Promise<SignedCheck>;
+  /** Compares what was brought back (binary, or text) with the candidate, and verifies every signature. Trusts nothing of it. */
+  checkSigned(payout: PayoutState, candidate: Candidate, signed: Uint8Array | string): Promise<SignedCheck>;
 }
 
 /** What the chain says of a transaction that is not ours. */

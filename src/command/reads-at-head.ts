@@ -1,3 +1,4 @@
+import type { RecordedEvent } from '../eventstore/event-store.js';
 import { InvariantError } from '../platform/assert.js';
 import { PlatformError, RetryableError } from '../platform/errors.js';
 import { ProblemError } from '../platform/http/problem.js';
@@ -8,6 +9,8 @@ import type { CommandLog, CommandReads, ScriptOwner } from './ports.js';
 export const HEAD_WAIT_MS = 2_000;
 /** Keys per query: beyond some hundred a query takes longer without serving more. */
 const MAX_BATCH = 500;
+/** One question, whoever asks: a query answers all who wait. */
+const MAX_RUNNING_COMMANDS = 10_000;
 /** Queries of one kind at once: one runs, the next gathers, and a slow one does not hold up all. */
 const MAX_RUNNING = 2;
 
@@ -15,6 +18,7 @@ const MAX_RUNNING = 2;
 export class ReadsAtHead {
   readonly #credits: Gatherer<string, bigint>;
   readonly #events: Gatherer<string, true>;
+  readonly #wallets: Gatherer<'all', string[]>;
 
   constructor(
     private readonly models: CommandReads,
@@ -30,6 +34,21 @@ export class ReadsAtHead {
       maxBatch: MAX_BATCH,
       maxRunning: MAX_RUNNING,
     });
+    this.#wallets = new Gatherer({
+      load: async () => new Map([['all', await models.walletsWithDescriptor(2)]]),
+      maxBatch: MAX_RUNNING_COMMANDS,
+      maxRunning: MAX_RUNNING,
+    });
+  }
+
+  /** Wallets with a descriptor, as many as it takes to know whether there is exactly one. */
+  async walletsToPayFrom(): Promise<string[]> {
+    return (await asRead(this.#wallets.get('all'))) ?? [];
+  }
+
+  /** From the log itself: never behind. */
+  findEvent(id: string): Promise<RecordedEvent | undefined> {
+    return asRead(this.log.findEvent(id));
   }
 
   async creditsSats(accountId: string): Promise<bigint> {

@@ -8,7 +8,8 @@ import { createCommandReads } from '../../src/app/command-reads.js';
 import { CommandModule } from '../../src/command/command.module.js';
 import { createPostgresCommandLog } from '../../src/command/postgres-command-log.js';
 import type { PushedBlocks } from '../../src/bitcoin/push/pushed-blocks.js';
-import type { CommandReads, DevChain } from '../../src/command/ports.js';
+import type { CommandPartsOptions } from '../../src/command/command-parts.js';
+import type { ChainEvidence, CommandReads, DevChain, PayoutSigning } from '../../src/command/ports.js';
 import { deterministicUuid } from '../../src/domain/event-id.js';
 import { newEvents } from '../../src/domain/new-event.js';
 import type { DomainEvent } from '../../src/domain/events/event-types.js';
@@ -38,11 +39,15 @@ export interface CommandServerOptions {
   wrapReads?: (reads: CommandReads) => CommandReads;
   wrapStore?: (store: EventStore) => EventStore;
   keysDirectory?: string;
+  rules?: CommandPartsOptions['rules'];
+  signing?: PayoutSigning;
+  evidence?: ChainEvidence;
   onInvariantBroken?: (error: InvariantError) => void;
 }
 
 export interface CommandServer {
   url: string;
+  database: Pick<TestDatabase, 'pool'>;
   store: EventStore;
   outbox: Outbox;
   keysDirectory: string;
@@ -82,6 +87,9 @@ export async function startCommandServer(options: CommandServerOptions): Promise
     log: createPostgresCommandLog({ pool, outbox }),
     keys: createLocalKeys({ directory: join(keysDirectory, 'keys'), network, randomBytes }),
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    ...(options.rules === undefined ? {} : { rules: options.rules }),
+    signing: options.signing,
+    evidence: options.evidence,
     pushedBlocks: options.pushedBlocks,
     devChain: options.devChain,
   });
@@ -99,6 +107,7 @@ export async function startCommandServer(options: CommandServerOptions): Promise
   await app.listen(0, '127.0.0.1');
   return {
     url: await app.getUrl(),
+    database,
     store,
     outbox,
     keysDirectory,

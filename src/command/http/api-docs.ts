@@ -25,13 +25,30 @@ const OF_EVERY_COMMAND: readonly ProblemCode[] = [
   'idempotency-key-reused',
 ];
 
+/** What can happen to every request that has none. */
+const OF_EVERY_READ: readonly ProblemCode[] = [
+  'request-malformed',
+  'validation-failed',
+  'unauthorized',
+  'origin-not-allowed',
+  'headers-too-large',
+  'internal-error',
+  'unavailable',
+];
+
 export interface EndpointDocs {
   summary: string;
   description?: string;
   body?: z.ZodType;
   /** Parameters of the path. */
   params?: Readonly<Record<string, z.ZodType>>;
-  success: { status: number; description: string; schema: z.ZodType };
+  success: {
+    status: number;
+    description: string;
+    schema: z.ZodType;
+    /** Beside those of every command. */
+    headers?: Readonly<Record<string, { description: string; schema: { type: 'string' } }>>;
+  };
   problems: readonly ProblemCode[];
 }
 
@@ -62,10 +79,29 @@ export function ApiCommand(docs: EndpointDocs): MethodDecorator {
       status: docs.success.status,
       description: docs.success.description,
       standardSchema: docs.success.schema,
-      headers: { ...POSITION_RESPONSE_HEADER, ...REPLAYED_RESPONSE_HEADER },
+      headers: { ...POSITION_RESPONSE_HEADER, ...REPLAYED_RESPONSE_HEADER, ...docs.success.headers },
     }),
     ...requestDocs(docs),
     ...problemResponses([...OF_EVERY_REQUEST, ...OF_EVERY_COMMAND, ...docs.problems], REPLAYED_RESPONSE_HEADER),
+  );
+}
+
+/** Documents a read that answers with something other than JSON, by media type. */
+export function ApiRead(
+  docs: Omit<EndpointDocs, 'success' | 'body'> & { description: string; content: Readonly<Record<string, string>> },
+): MethodDecorator {
+  const { summary, description, content } = docs;
+  return applyDecorators(
+    ApiOperation({ summary, description }),
+    ApiResponse({
+      status: 200,
+      description: summary,
+      content: Object.fromEntries(
+        Object.entries(content).map(([type, what]) => [type, { schema: { type: 'string', description: what } }]),
+      ),
+    }),
+    ...paramDocs(docs.params),
+    ...problemResponses([...OF_EVERY_READ, ...docs.problems], {}),
   );
 }
 
@@ -98,11 +134,15 @@ export function toOpenApiSchema(schema: z.ZodType, io: 'input' | 'output'): Sche
   return json as SchemaOfDecorators;
 }
 
-function requestDocs({ body, params = {} }: EndpointDocs): MethodDecorator[] {
+function paramDocs(params: EndpointDocs['params'] = {}): MethodDecorator[] {
+  return Object.entries(params).map(([name, schema]) =>
+    ApiParam({ name, schema: toOpenApiSchema(schema, 'input') as SchemaObject }),
+  );
+}
+
+function requestDocs({ body, params }: EndpointDocs): MethodDecorator[] {
   return [
-    ...Object.entries(params).map(([name, schema]) =>
-      ApiParam({ name, schema: toOpenApiSchema(schema, 'input') as SchemaObject }),
-    ),
+    ...paramDocs(params),
     ...(body === undefined
       ? []
       : [ApiBody({ required: !body.safeParse({}).success, schema: toOpenApiSchema(body, 'input') })]),

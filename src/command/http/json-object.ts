@@ -64,6 +64,11 @@ function problemOf(value: unknown, depth: number): Problem | undefined {
   return undefined;
 }
 
+/** Whether the database gives a text back as it was given. */
+export function isStorable(text: string): boolean {
+  return problemOfText(text) === undefined;
+}
+
 function problemOfText(text: string): Problem | undefined {
   if (text.includes('\u0000')) return { path: [], message: 'must not hold the character U+0000' };
   if (/\p{Surrogate}/u.test(text)) return { path: [], message: 'must be well-formed Unicode' };

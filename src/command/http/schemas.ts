@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { signerSchema } from '../../domain/events/wallet-events.js';
-import { idSchema } from '../../domain/primitives.js';
-import { jsonObjectSchema } from './json-object.js';
+import { confirmationTargetSchema } from '../../domain/events/withdrawal-events.js';
+import { hashSchema, idSchema } from '../../domain/primitives.js';
+import { isStorable, jsonObjectSchema } from './json-object.js';
 
 /**
  * Bodies of commands. What is wrong in form is refused here (400); what is well-formed and still not valid (an amount of
@@ -92,6 +93,72 @@ export const sendTransferAnswer = z.object({
   fromAccountId: z.string(),
   toAccountId: z.string(),
   amountSats: satsAnswerSchema,
+  position: positionSchema,
+});
+
+/** Room for whom it may concern, not for documents. */
+const reasonSchema = z
+  .string()
+  .max(500, 'must be at most 500 characters')
+  .refine(isStorable, 'must be well-formed Unicode without U+0000');
+
+export const requestWithdrawalBody = z.strictObject({
+  withdrawalId: idSchema
+    .optional()
+    .meta({ description: 'Unique in the ledger; made from the key where it is left out' }),
+  accountId: idSchema.meta({ example: 'alice' }),
+  walletId: idSchema.optional().meta({ description: 'The wallet that pays; may be left out where that is clear' }),
+  address: z.string().min(1).max(MAX_ADDRESS_TEXT, 'must be an address'),
+  amountSats: amountSchema,
+  maxFeeSats: amountSchema
+    .optional()
+    .meta({ description: 'The account pays the network’s fee up to this much; left out: the house pays it' }),
+  confirmationTarget: confirmationTargetSchema
+    .optional()
+    .meta({ description: 'Blocks within which it should be paid' }),
+});
+export const requestWithdrawalAnswer = z.object({
+  withdrawalId: z.string(),
+  status: z.literal('requested'),
+  position: positionSchema,
+});
+export const cancelWithdrawalBody = z.strictObject({ reason: reasonSchema.optional() });
+export const cancelWithdrawalAnswer = z.object({
+  withdrawalId: z.string(),
+  status: z.literal('cancelled'),
+  position: positionSchema,
+});
+export const bumpWithdrawalBody = z.strictObject({
+  feeRateSatsPerVbyte: z
+    .number()
+    .min(0.1)
+    .max(1_000_000)
+    .optional()
+    .meta({ description: 'Left out: what its confirmation target needs now', example: 12.5 }),
+});
+export const bumpWithdrawalAnswer = z.object({
+  withdrawalId: z.string(),
+  payoutId: z.string(),
+  status: z.enum(['signed', 'broadcast']),
+  position: positionSchema,
+});
+export const acceptSignedAnswer = z.object({
+  payoutId: z.string(),
+  status: z.literal('signed'),
+  txid: z.string(),
+  position: positionSchema,
+});
+export const resolvePayoutBody = z.strictObject({
+  outcome: z.enum(['pay-again', 'paid', 'give-up']).meta({
+    description:
+      '`pay-again`: with other coins. `paid`: that transaction paid every withdrawal. `give-up`: the accounts get their money back.',
+  }),
+  byTxid: hashSchema.meta({ description: 'The foreign transaction that took a coin of the payout' }),
+  note: reasonSchema.optional(),
+});
+export const resolvePayoutAnswer = z.object({
+  payoutId: z.string(),
+  status: z.enum(['started', 'settled', 'given-up']),
   position: positionSchema,
 });
 

@@ -74,7 +74,7 @@ function refuseAmount(amountSats: bigint, maxFeeSats: bigint | null, facts: Rese
     return reject('amount-invalid', 'The amount must be at least 1 satoshi and at most 21 million coins.');
   }
   if (maxFeeSats !== null && (maxFeeSats < 0n || maxFeeSats > MAX_MONEY_SATS)) {
-    return reject('amount-invalid', 'maxFeeSats must be at least 0 and at most 21 million coins.');
+    return reject('amount-invalid', 'The field maxFeeSats must be at least 0 and at most 21 million coins.');
   }
   if (amountSats < facts.dustSats) {
     return reject(
