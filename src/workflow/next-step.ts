@@ -142,12 +142,11 @@ function foreignSpends(
       blockHash: facts.confirmed.find((place) => place.txid === txid)?.blockHash ?? '',
       height,
     }));
-  const live = new Set(
-    payout.candidates.filter(({ isVoid }) => !isVoid).flatMap(({ transaction }) => outpointsOf(transaction)),
-  );
-  // Coins that are reserved and in no transaction yet count too; but not those that a person's decision has left behind.
-  const isLive = ({ outpoint }: { outpoint: string }): boolean =>
-    live.has(outpoint) || (live.size === 0 && payout.round === 0);
+  // All payments of a round spend the coins of its first. One that only a later one added stops that one, and no other.
+  const first = payout.candidates.find(({ kind, round }) => kind === 'payment' && round === payout.round);
+  const common = first === undefined ? undefined : new Set(outpointsOf(first.transaction));
+  // Before there is a payment, coins that are reserved count; not those that a person's decision has left behind.
+  const isLive = ({ outpoint }: { outpoint: string }): boolean => common?.has(outpoint) ?? payout.round === 0;
   return [...facts.foreign.filter(isLive), ...voided];
 }
 

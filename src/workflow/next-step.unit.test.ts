@@ -284,6 +284,14 @@ const cases: Case[] = [
     then: { kind: 'halt', ...foreign },
   },
   {
+    name: 'a coin that only a replacement spends does not stop the original',
+    given: payout({
+      candidates: [candidate(0, 'accepted'), candidate(1, 'inputs-spent')],
+    }),
+    chain: facts({}, { foreign: [{ ...foreign, outpoint: `${COIN}:9` }] }),
+    then: { kind: 'offer' },
+  },
+  {
     name: 'halted it waits for a person',
     given: payout({ candidates: [candidate(0, 'accepted')], halted: { byTxid: id(77) } }),
     chain: facts({}, { foreign: [foreign] }),

@@ -21,10 +21,19 @@ export interface PaymentWallet {
   changeBranch: Branch;
 }
 
+/** What is recorded of a wallet's keys. */
+export interface WalletDescriptors {
+  walletId: string;
+  descriptor: string | null;
+  changeDescriptor: string | null;
+}
+
 /** Undefined for a wallet of scripts by hand: there is no key to pay with. */
-export function paymentWallet(state: Pick<WalletState, 'created'>, network: NetworkName): PaymentWallet | undefined {
-  const { created } = state;
-  if (created?.descriptor === null || created === null) return undefined;
+export function paymentWallet(
+  created: WalletDescriptors | null | undefined,
+  network: NetworkName,
+): PaymentWallet | undefined {
+  if (created?.descriptor === null || created === null || created === undefined) return undefined;
   const { walletId, descriptor, changeDescriptor } = created;
   return {
     walletId,

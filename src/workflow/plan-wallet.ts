@@ -37,7 +37,7 @@ export async function planWallet(parts: WorkflowParts, { walletId }: WalletWaiti
   const untilMs = longest.requestedAt.getTime() + policy.windowMs;
   if (!full && now() < untilMs) return { kind: 'gathering', untilMs };
 
-  const wallet = paymentWallet(await commands.walletState(walletId), network);
+  const wallet = paymentWallet((await commands.walletState(walletId)).created, network);
   const means = wallet && (await readMeans(parts, wallet));
   if (means === undefined) {
     await deferAll(parts, waiting, 'wallet-too-low', 'The wallet has no keys to pay with, or there is no block yet.');

@@ -89,8 +89,5 @@ export class FeedWatch {
 }
 
 function payoutsIn({ found }: Pick<TransfersFound, 'found'>): string[] {
-  return found.spent.flatMap((spent) => {
-    const { payoutId } = spent as { payoutId?: string | null };
-    return payoutId === null || payoutId === undefined ? [] : [payoutId];
-  });
+  return found.spent.flatMap(({ payoutId }) => (payoutId === null ? [] : [payoutId]));
 }

@@ -77,7 +77,7 @@ async function makePlan(
   payout: PayoutView,
 ): Promise<(FreshPlan & { keep: readonly Coin[] }) | undefined> {
   const { commands, network } = parts;
-  const wallet = paymentWallet(await commands.walletState(payout.walletId), network);
+  const wallet = paymentWallet((await commands.walletState(payout.walletId)).created, network);
   if (wallet === undefined) return await defer(parts, payout, 'wallet-too-low', 'The wallet has no keys to pay with.');
   await leaveEarlierRounds(parts, payout);
   const means = await readMeans(parts, wallet);

@@ -5,7 +5,12 @@ import type { RelayFees } from '../../bitcoin/payment/payment-node.js';
 import { planChild } from '../../bitcoin/payment/plan-child.js';
 import { planReplacement } from '../../bitcoin/payment/plan-replacement.js';
 import { MAX_STANDARD_WEIGHT, type NotPlanned, type Planned } from '../../bitcoin/payment/plan-parts.js';
-import { MAX_PAYOUT_INPUTS, type BumpRefused, type CandidatePrepared } from '../../domain/events/payout-events.js';
+import {
+  MAX_PAYOUT_INPUTS,
+  type BumpRefused,
+  type CandidatePrepared,
+  type NodeAnswerKind,
+} from '../../domain/events/payout-events.js';
 import { isRejection } from '../../domain/rejection.js';
 import type { WalletState } from '../../domain/wallet/wallet-state.js';
 import { backoffMs } from '../backoff.js';
@@ -50,7 +55,7 @@ async function makeReplacement(
   cause: ReplaceCause,
 ): Promise<Refusal | 'again' | { kind: 'prepared' }> {
   const { commands, network } = parts;
-  const wallet = paymentWallet(await commands.walletState(payout.walletId), network);
+  const wallet = paymentWallet((await commands.walletState(payout.walletId)).created, network);
   const newest = newestSignedPayment(payout);
   if (wallet === undefined || newest === undefined) {
     return { reason: 'not-replaceable', detail: 'There is no signed payment to replace.' };
@@ -145,9 +150,10 @@ async function raiseWhatBuildsOnIt(
   return { reason: 'not-replaceable', detail: `${detail}: that one is raised to pay for both.` };
 }
 
-/** The node has refused what was made to replace an older candidate, which it has. */
+/** The node has refused what was made to replace an older candidate, which it has; or somebody took a coin that was added for it. */
 function refusedByNode(payout: PayoutView, newest: CandidateView): boolean {
-  const isRefused = newest.signed.every(({ lastAnswer }) => lastAnswer === 'refused' || lastAnswer === 'fee-too-low');
+  const refusals: readonly (NodeAnswerKind | null)[] = ['refused', 'fee-too-low', 'inputs-spent'];
+  const isRefused = newest.signed.every(({ lastAnswer }) => refusals.includes(lastAnswer));
   return isRefused && payout.candidates.some(({ signed }) => signed.some(({ lastAnswer }) => isTaken(lastAnswer)));
 }
 

@@ -1,11 +1,13 @@
+import type { NetworkName } from '../../bitcoin/network.js';
 import { buildPsbt } from '../../bitcoin/payment/build-psbt.js';
 import { checkSigned } from '../../bitcoin/payment/check-signed.js';
+import type { PaymentNode } from '../../bitcoin/payment/payment-node.js';
 import type { SignerAnswer } from '../../bitcoin/payment/signer.js';
-import type { CandidateSigned } from '../../domain/events/payout-events.js';
+import type { CandidateSigned, PlannedTransaction } from '../../domain/events/payout-events.js';
 import { isRejection, type Rejection } from '../../domain/rejection.js';
 import { RetryableError } from '../../platform/errors.js';
 import { backoffMs } from '../backoff.js';
-import { paymentWallet, type PaymentWallet } from '../payment-wallet.js';
+import { paymentWallet, type PaymentWallet, type WalletDescriptors } from '../payment-wallet.js';
 import type { CandidateView, PayoutView } from '../payout-view.js';
 import { mustTell, tell } from '../tell.js';
 import type { WorkflowParts } from '../workflow-parts.js';
@@ -13,25 +15,28 @@ import type { WorkflowParts } from '../workflow-parts.js';
 /** A signer that has the request and has not answered yet is asked as seldom as one that is away. */
 const RETRY = { firstMs: 1_000, maxMs: 300_000 };
 
-type UnsignedParts = Pick<WorkflowParts, 'network' | 'node' | 'commands'>;
+export interface UnsignedParts {
+  network: NetworkName;
+  node: Pick<PaymentNode, 'previousTransactions'>;
+  walletOf: (walletId: string) => Promise<WalletDescriptors | null | undefined>;
+}
 
 /** A PSBT cannot be made now: a transaction that made one of its coins cannot be had. */
 export class PreviousMissingError extends RetryableError {}
 
 /**
- * The PSBT of a candidate: the same bytes each time, as long as the same previous transactions can be had.
+ * The PSBT of a transaction of a wallet: the same bytes each time, as long as the same previous transactions can be had.
  *
  * @throws RetryableError where the node does not give what a signer needs to see
  */
 export async function unsignedPsbt(
-  parts: UnsignedParts,
-  payout: Pick<PayoutView, 'walletId' | 'payoutId'>,
-  { transaction }: Pick<CandidateView, 'transaction'>,
+  { network, node, walletOf }: UnsignedParts,
+  walletId: string,
+  transaction: PlannedTransaction,
   needs: 'all-previous' | 'least' = 'all-previous',
 ): Promise<Uint8Array> {
-  const { network, node, commands } = parts;
-  const wallet = paymentWallet(await commands.walletState(payout.walletId), network);
-  if (wallet === undefined) throw new RetryableError(`wallet ${payout.walletId} has no descriptor`);
+  const wallet = paymentWallet(await walletOf(walletId), network);
+  if (wallet === undefined) throw new RetryableError(`wallet ${walletId} has no descriptor`);
   const withoutWitness = transaction.inputs.filter(({ derivation }) => kindAt(wallet, derivation.branch) === 'pkh');
   const wanted = needs === 'all-previous' ? transaction.inputs : withoutWitness;
   const previous = await node.previousTransactions([
@@ -39,7 +44,7 @@ export async function unsignedPsbt(
   ]);
   const psbt = buildPsbt({ transaction, network, receive: wallet.receive, change: wallet.change, previous });
   if ('missing' in psbt) {
-    throw new PreviousMissingError(`previous transactions of payout ${payout.payoutId} cannot be had`, {
+    throw new PreviousMissingError(`previous transactions of coins of wallet ${walletId} cannot be had`, {
       missing: psbt.missing,
     });
   }
@@ -96,7 +101,7 @@ export async function takeSigned(
 
 /** Asks the payout's signer for a signature of a candidate; what is late or refused is asked again later, with the same PSBT. */
 export async function askSigner(parts: WorkflowParts, payout: PayoutView, candidate: CandidateView): Promise<void> {
-  const { agenda, commands, events, signers, signerGates, now, random } = parts;
+  const { agenda, commands, events, signers, signerGates, network, node, now, random } = parts;
   const { payoutId, walletId, signer } = payout;
   const gate = signerGates[signer];
   const opensAtMs = gate.opensAtMs();
@@ -104,7 +109,12 @@ export async function askSigner(parts: WorkflowParts, payout: PayoutView, candid
     agenda.delay(payoutId, 'signMs', opensAtMs);
     return;
   }
-  const psbt = await unsignedPsbt(parts, payout, candidate, signer === 'local' ? 'least' : 'all-previous');
+  const psbt = await unsignedPsbt(
+    { network, node, walletOf: async (id) => (await commands.walletState(id)).created },
+    walletId,
+    candidate.transaction,
+    signer === 'local' ? 'least' : 'all-previous',
+  );
   const answer = await gate.pass<SignerAnswer>(
     () => signers[signer].sign({ payoutId, walletId, psbt }),
     ({ kind }) => kind !== 'unavailable',

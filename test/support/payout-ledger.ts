@@ -1,0 +1,359 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { addressToScript } from '../../src/bitcoin/descriptors/address-script.js';
+import { createFollower } from '../../src/bitcoin/follow/follower.js';
+import { createLocalKeys } from '../../src/bitcoin/keys/local-keys.js';
+import { createBuiltinPaymentNode } from '../../src/bitcoin/payment/builtin-payment-node.js';
+import { createLocalSigner } from '../../src/bitcoin/payment/local-signer.js';
+import { createManualSigner } from '../../src/bitcoin/payment/manual-signer.js';
+import type { PaymentNode } from '../../src/bitcoin/payment/payment-node.js';
+import type { PsbtSigner } from '../../src/bitcoin/payment/signer.js';
+import type { RegtestChain } from '../../src/bitcoin/regtest/regtest-chain.js';
+import { createRegtestSource } from '../../src/bitcoin/regtest/regtest-source.js';
+import { createCommandReads } from '../../src/app/command-reads.js';
+import { createCommandParts, type CommandParts } from '../../src/command/command-parts.js';
+import { decidedEvents } from '../../src/command/decided-events.js';
+import { CreateWalletCommand, CreateWalletHandler } from '../../src/command/handlers/create-wallet.js';
+import { IssueAddressCommand, IssueAddressHandler } from '../../src/command/handlers/issue-address.js';
+import { OpenAccountCommand, OpenAccountHandler } from '../../src/command/handlers/open-account.js';
+import { createLedgerCommands, type LedgerCommands } from '../../src/command/ledger-commands.js';
+import { createPostgresCommandLog } from '../../src/command/postgres-command-log.js';
+import type { CommandOutcome } from '../../src/command/run-command.js';
+import { accountStream } from '../../src/domain/account/account-state.js';
+import { reserveFunds } from '../../src/domain/account/reserve-funds.js';
+import type { Signer } from '../../src/domain/events/wallet-events.js';
+import { payoutStream } from '../../src/domain/payout/payout-state.js';
+import { isRejection } from '../../src/domain/rejection.js';
+import type { EventStore, RecordedEvent } from '../../src/eventstore/event-store.js';
+import { createPostgresEventStore } from '../../src/eventstore/postgres-event-store.js';
+import { createPostgresFeed } from '../../src/outbox/postgres-feed.js';
+import { createPostgresOutbox } from '../../src/outbox/postgres-outbox.js';
+import { ALL_PROJECTIONS } from '../../src/projections/all-projections.js';
+import { createPayoutWork } from '../../src/projections/read/payout-work.js';
+import { rebuildProjections } from '../../src/projections/rebuild/rebuild-projections.js';
+import { createProjectionRunner } from '../../src/projections/runner/projection-runner.js';
+import type { WorkflowOptions, Workflow } from '../../src/workflow/workflow.js';
+import { createWorkflow } from '../../src/workflow/workflow.js';
+import type { PaymentPolicy } from '../../src/workflow/workflow-parts.js';
+import type { TestDatabase } from './database.js';
+import { accepted } from './regtest-coins.js';
+import { openTestChain, temporaryDirectory } from './test-chain.js';
+
+/** Rounds until nothing is to be done now; more mean that the workflow turns in circles. */
+const MAX_ROUNDS = 60;
+const READ_WAIT_MS = 10_000;
+
+export const TEST_POLICY: PaymentPolicy = {
+  completeAt: 2,
+  finalAt: 6,
+  windowMs: 0,
+  maxWithdrawals: 200,
+  maxWeight: 100_000,
+  feeBudgetPercent: 1,
+  chainDepth: 1,
+  maxFeeRateSatsPerKvb: 500_000n,
+  fallbackFeeRateSatsPerKvb: 5_000n,
+  longTermFeeRateSatsPerKvb: 10_000n,
+  rebroadcastMs: 600_000,
+};
+
+export interface PayoutLedgerOptions {
+  policy?: Partial<PaymentPolicy>;
+  signer?: Signer;
+  /** Change what the workflow has to do with. */
+  wrapNode?: (node: PaymentNode) => PaymentNode;
+  wrapSigners?: (signers: Record<Signer, PsbtSigner>) => Record<Signer, PsbtSigner>;
+  /** The store that the workflow's commands write to. */
+  wrapStore?: (store: EventStore) => EventStore;
+}
+
+export interface WithdrawalRequest {
+  withdrawalId: string;
+  amountSats: bigint;
+  address?: string;
+  maxFeeSats?: bigint | null;
+  confirmationTarget?: number;
+  accountId?: string;
+}
+
+export interface PayoutLedger {
+  ledger: string;
+  chain: RegtestChain;
+  store: EventStore;
+  parts: CommandParts;
+  commands: LedgerCommands;
+  workflow: Workflow;
+  trouble: unknown[];
+  fatal: unknown[];
+  clock: { aheadMs: number };
+  /** A new workflow, as after a restart of the process: with nothing remembered. */
+  restart(): void;
+  withdraw(request: WithdrawalRequest): Promise<void>;
+  /** Follows the chain, and has the workflow do all that can be done now. */
+  settle(): Promise<void>;
+  mine(blocks?: number, transactions?: readonly string[]): Promise<void>;
+  /** All events, or those of some types. */
+  events(...types: string[]): Promise<RecordedEvent[]>;
+  payoutIds(): Promise<string[]>;
+  /** What an address has got on the best chain, by output. */
+  receivedAt(address: string): bigint[];
+  books(): Promise<Map<string, bigint>>;
+  close(): Promise<void>;
+}
+
+/** Where test withdrawals go: keys of nobody. */
+export const RECIPIENTS = [
+  'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080',
+  'bcrt1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qzf4jry',
+] as const;
+
+/** A whole ledger in this process on the built-in chain: account `alice` with money in wallet `hot`, and the workflow that pays. */
+export async function openPayoutLedger(
+  { pool }: Pick<TestDatabase, 'pool'>,
+  ledger: string,
+  options: PayoutLedgerOptions = {},
+): Promise<PayoutLedger> {
+  const chain = await openTestChain();
+  const feed = createPostgresFeed({ pool, ledger });
+  const store = createPostgresEventStore({
+    pool,
+    ledger,
+    onCommitted: (batch) => {
+      feed.committed(batch);
+    },
+  });
+  const outbox = createPostgresOutbox({ pool, ledger });
+  const fatal: unknown[] = [];
+  const trouble: unknown[] = [];
+  const onFatal = (error: unknown): void => {
+    fatal.push(error);
+  };
+  const runner = createProjectionRunner({
+    pool,
+    ledger,
+    feed,
+    projections: ALL_PROJECTIONS,
+    rebuild: (names) => rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS, names }),
+    onFatal,
+    onHalt: onFatal,
+  });
+  await runner.start();
+  const follower = createFollower({
+    ledger,
+    network: 'regtest',
+    store,
+    outbox,
+    source: createRegtestSource(chain),
+    startBlock: undefined,
+    depositConfirmations: 1,
+    finalityDepth: 144,
+    now: () => Date.now(),
+    random: () => 0.5,
+    onFatal,
+  });
+  await follower.start();
+  const directory = join(temporaryDirectory(), 'keys');
+  const keys = createLocalKeys({ directory, network: 'regtest', randomBytes });
+  const partsOn = (on: EventStore): CommandParts =>
+    createCommandParts({
+      ledger,
+      network: 'regtest',
+      store: on,
+      reads: createCommandReads(pool, ledger, runner),
+      log: createPostgresCommandLog({ pool, outbox }),
+      keys,
+      sleep: () => Promise.resolve(),
+    });
+  const parts = partsOn(store);
+  const clock = { aheadMs: 0 };
+  const node = createBuiltinPaymentNode(chain);
+  const signers: Record<Signer, PsbtSigner> = {
+    none: createManualSigner(),
+    http: createManualSigner(),
+    local: createLocalSigner({ keys, network: 'regtest', randomBytes }),
+  };
+  let seed = 1;
+  const workflowOn = (commands: LedgerCommands): Workflow => {
+    const workflowOptions: WorkflowOptions = {
+      network: 'regtest',
+      policy: { ...TEST_POLICY, ...options.policy },
+      commands,
+      work: createPayoutWork({ database: pool, ledger, progress: runner }),
+      node: options.wrapNode?.(node) ?? node,
+      signers: options.wrapSigners?.(signers) ?? signers,
+      outbox,
+      feed,
+      lead: (signal, work) => work(signal),
+      now: () => Date.now() + clock.aheadMs,
+      random: () => {
+        // A linear congruential generator: the same choices in every run.
+        seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+        return seed / 2_147_483_648;
+      },
+      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, Math.min(ms, 10))),
+      events: {
+        offered: () => undefined,
+        signerAnswered: () => undefined,
+        trouble: (what, error) => trouble.push({ what, error }),
+      },
+      onFatal,
+    };
+    return createWorkflow(workflowOptions);
+  };
+  const newWorkflow = (): { commands: LedgerCommands; workflow: Workflow } => {
+    const commands = createLedgerCommands(options.wrapStore === undefined ? parts : partsOn(options.wrapStore(store)));
+    return { commands, workflow: workflowOn(commands) };
+  };
+
+  const follow = async (): Promise<void> => {
+    await follower.syncNow();
+    await runner.waitFor(await outbox.head(), undefined, READ_WAIT_MS);
+  };
+  const self: PayoutLedger = {
+    ledger,
+    chain,
+    store,
+    parts,
+    ...newWorkflow(),
+    trouble,
+    fatal,
+    clock,
+    restart: () => {
+      Object.assign(self, newWorkflow());
+    },
+    withdraw: (request) => withdraw(parts, request),
+    settle: async () => {
+      for (let round = 0, quiet = 0; round < MAX_ROUNDS; round++) {
+        await follow();
+        const before = await outbox.head();
+        await self.workflow.runOnce();
+        if (fatal.length > 0) throw fatal[0];
+        quiet = (await outbox.head()) === before ? quiet + 1 : 0;
+        if (quiet === 2) return;
+      }
+      throw new Error('the workflow does not come to rest');
+    },
+    mine: async (blocks = 1, transactions) => {
+      accepted(await chain.mine({ blocks, ...(transactions === undefined ? {} : { transactions }) }));
+      await follow();
+    },
+    events: async (...types) => {
+      const all: RecordedEvent[] = [];
+      for (;;) {
+        const page = await outbox.read(all.at(-1)?.position ?? 0n, 1_000);
+        if (page.length === 0) break;
+        all.push(...page);
+      }
+      return types.length === 0 ? all : all.filter(({ type }) => types.includes(type));
+    },
+    payoutIds: async () =>
+      (await self.events('PayoutStarted')).map(({ stream }) => stream.slice(payoutStream('').length)),
+    receivedAt: (address) => {
+      const script = Buffer.from(scriptOf(address), 'hex');
+      return [...chain.coins().values()]
+        .filter((coin) => Buffer.compare(coin.script, script) === 0)
+        .map((coin) => coin.amountSats);
+    },
+    books: async () => {
+      const { rows } = await pool.query<{ book: string; balance: string }>(
+        `SELECT DISTINCT ON (book) book, balance_sats::text AS balance FROM "read_${ledger}".book_balance
+         WHERE to_position = 9223372036854775807 ORDER BY book, height DESC`,
+      );
+      return new Map(rows.map(({ book, balance }) => [book, BigInt(balance)]));
+    },
+    close: async () => {
+      await follower.stop();
+      await store.close();
+      await runner.stop();
+      await feed.close();
+    },
+  };
+  try {
+    await fill(self, options.signer ?? 'local', follow);
+  } catch (error) {
+    await self.close();
+    throw error;
+  }
+  return self;
+}
+
+const context = (idempotencyKey: string) => ({
+  idempotencyKey,
+  correlationId: 'test',
+  traceparent: 'test',
+  actor: 'test',
+});
+
+function done(outcome: CommandOutcome): Readonly<Record<string, unknown>> {
+  if (outcome.kind !== 'done') throw new Error(`command failed: ${JSON.stringify(outcome)}`);
+  return outcome.body;
+}
+
+/** Ten coins of 0.1 bitcoin for alice. */
+async function fill({ parts, chain }: PayoutLedger, signer: Signer, follow: () => Promise<void>): Promise<void> {
+  done(
+    await new OpenAccountHandler(parts).execute(
+      new OpenAccountCommand(context('account'), { accountId: 'alice', metadata: {} }),
+    ),
+  );
+  const { descriptor } = await parts.keys.ensure('hot');
+  done(
+    await new CreateWalletHandler(parts).execute(
+      new CreateWalletCommand(context('wallet'), {
+        walletId: 'hot',
+        descriptor: signer === 'local' ? undefined : descriptor,
+        changeDescriptor: undefined,
+        gapLimit: undefined,
+        signer,
+      }),
+    ),
+  );
+  await follow();
+  const issued = done(
+    await new IssueAddressHandler(parts).execute(
+      new IssueAddressCommand(context('address'), { walletId: 'hot', accountId: 'alice' }),
+    ),
+  );
+  await follow();
+  for (let n = 0; n < 10; n++) {
+    accepted(await chain.pay({ address: String(issued['address']), amountSats: 10_000_000n }));
+  }
+  accepted(await chain.mine({ blocks: 1 }));
+  await follow();
+}
+
+function scriptOf(address: string): string {
+  const script = addressToScript(address, 'regtest');
+  if (!(script instanceof Uint8Array)) throw new Error(`not an address: ${address}`);
+  return Buffer.from(script).toString('hex');
+}
+
+async function withdraw({ accounts, ledger, reads }: CommandParts, request: WithdrawalRequest): Promise<void> {
+  const { withdrawalId, amountSats, maxFeeSats = null, confirmationTarget = 6, accountId = 'alice' } = request;
+  const address = request.address ?? RECIPIENTS[0];
+  const stream = accountStream(accountId);
+  const result = await accounts.run({
+    stream,
+    prepare: () => reads.creditsSats(accountId),
+    decide: (state, creditsSats) => {
+      const command = {
+        withdrawalId,
+        accountId,
+        walletId: 'hot',
+        address,
+        script: scriptOf(address),
+        amountSats,
+        maxFeeSats,
+        confirmationTarget,
+      };
+      const facts = { creditsSats, withdrawalExists: false, dustSats: 546n, maxSats: 2_100_000_000_000_000n };
+      const events = reserveFunds(command, state, facts);
+      return isRejection(events) ? events : { events, detail: undefined };
+    },
+    toAppend: ({ events }, revision) => ({
+      events: decidedEvents(events, { ledger, stream, revision }, {}),
+      idempotency: undefined,
+    }),
+  });
+  if (result.kind !== 'appended') throw new Error(`withdrawal ${withdrawalId} was refused: ${JSON.stringify(result)}`);
+}
