@@ -15,7 +15,7 @@ const INPUT_WEIGHTS: Readonly<Record<ScriptKind, number>> = {
   pkh: 4 * (41 + 107),
   'sh-wpkh': 4 * (41 + 23) + 109,
   wpkh: 4 * 41 + 109,
-  tr: 4 * 41 + 66,
+  tr: 4 * 41 + 67,
 };
 
 /** An account of each kind, each at its own BIP's place: 44, 49, 84, 86. */
@@ -63,6 +63,17 @@ export function createTestPayer(kind: ScriptKind, seedByte = 7): TestPayer {
     },
     keyAt: (branch, index) => master.derivePath(`m/${purpose}'/1'/0'/${branch}/${index}`),
     script: (branch, index) => Buffer.from(deriveScript(branch === 0 ? receive : change, index)).toString('hex'),
+  };
+}
+
+/** A wallet whose change is of another kind than what it takes in: then its payments mix both. */
+export function createMixedPayer(receive: ScriptKind, change: ScriptKind): TestPayer {
+  const [first, second] = [createTestPayer(receive), createTestPayer(change)];
+  return {
+    ...first,
+    change: second.change,
+    keyAt: (branch, index) => (branch === 0 ? first : second).keyAt(branch, index),
+    script: (branch, index) => (branch === 0 ? first : second).script(branch, index),
   };
 }
 
@@ -115,9 +126,12 @@ export function planOf(payer: Omit<TestPayer, 'sign' | 'keyAt'>, parts: PlanPart
     feeRateSatsPerKvb: '1000',
     txid: null,
   };
+  const kinds = inputs.map(({ derivation }) => (derivation.branch === 0 ? payer.receive : payer.change).kind);
   const unsigned = unsignedTransaction(plan);
-  const bare = unsigned.weight() - 4 * 41 * inputs.length + (payer.receive.kind === 'pkh' ? 0 : 2);
-  return { ...plan, weight: bare + INPUT_WEIGHTS[payer.receive.kind] * inputs.length };
+  const bare = unsigned.weight() - 4 * 41 * inputs.length;
+  // Marker and flag, and an empty witness for each input that has none among others.
+  const witness = kinds.some((kind) => kind !== 'pkh') ? 2 + kinds.filter((kind) => kind === 'pkh').length : 0;
+  return { ...plan, weight: kinds.reduce((weight, kind) => weight + INPUT_WEIGHTS[kind], bare + witness) };
 }
 
 /** A transaction that pays these scripts out of nowhere, for coins that need one. */

@@ -81,7 +81,9 @@ function compareUnsigned(bytes: Uint8Array, planned: PlannedTransaction): Mismat
   const tx = parseTransaction(bytes);
   const named = tx === undefined ? [] : compareTransaction(planned, tx);
   // Equal in everything and still other bytes: signatures inside, or another way to write it.
-  return named.length > 0 ? named : [{ field: 'format', detail: 'its unsigned transaction cannot be read' }];
+  return named.length > 0
+    ? named
+    : [{ field: 'format', detail: 'its unsigned transaction is not written as the one that was sent' }];
 }
 
 function readRawTransaction(bytes: Uint8Array, planned: PlannedTransaction): Returned {
@@ -143,21 +145,13 @@ function checkInputs(returned: readonly ReturnedInput[], planned: PlannedTransac
   }
   // Before the signatures: they would take seconds to verify in a transaction that is far too large.
   const weight = tx.weight();
-  if (weight > planned.weight + explicitHashTypes(tx)) {
+  if (weight > planned.weight) {
     return mismatch('weight', `it weighs ${weight} units, and at most ${planned.weight} were planned`);
   }
   mismatches.push(...verifyInputs(tx, toVerify, planned));
   if (mismatches.length > 0) return { kind: 'mismatch', mismatches: mismatches.slice(0, MAX_MISMATCHES) };
   if (unsigned.length > 0) return { kind: 'incomplete', inputs: unsigned };
   return complete(tx, planned);
-}
-
-/**
- * A Schnorr signature that names its hash type ALL is one byte longer than one that leaves it out. Signers may do either, and the fee
- * rate is off by less than a hundredth: not a reason to hold up a payment.
- */
-function explicitHashTypes(tx: Transaction): number {
-  return tx.ins.filter(({ witness }) => witness.length === 1 && witness[0]?.length === 65).length;
 }
 
 function verifyInputs(tx: Transaction, indexes: readonly number[], planned: PlannedTransaction): Mismatch[] {
