@@ -1,6 +1,6 @@
 import type { Choice } from './branch-and-bound.js';
 import { at, type CoinPool } from './coin-pool.js';
-import { randomIndex, type Random } from './random-order.js';
+import { drawDistinct, type Random } from './random-order.js';
 import {
   addCoin,
   removeCoin,
@@ -24,16 +24,13 @@ const DRAWS_PER_INPUT = 4;
  * @returns undefined where what was drawn does not suffice
  */
 export function randomDraw(pool: CoinPool, target: SelectionTarget, random: Random): Choice | undefined {
-  const order = new Uint32Array(pool.size);
-  for (let place = 0; place < order.length; place++) order[place] = place;
+  const draw = drawDistinct(pool.size, random);
   const draws = Math.min(pool.size, DRAWS_PER_INPUT * target.maxInputs);
   const picked: number[] = [];
   const totals = { ...target.kept };
   let settlement: Settlement | undefined;
   for (let drawn = 0; drawn < draws; drawn++) {
-    const other = drawn + randomIndex(random, pool.size - drawn);
-    const coin = at(order, other);
-    order[other] = at(order, drawn);
+    const coin = draw();
     picked.push(coin);
     addCoin(totals, at(pool.sats, coin), at(pool.weight, coin));
     while (

@@ -27,3 +27,20 @@ export function shuffled<Item>(items: readonly Item[], random: Random): Item[] {
   }
   return order;
 }
+
+/**
+ * Draws whole numbers from 0 to below `count`, none of them twice. What it remembers grows with what is drawn, not with `count`
+ * (Fisher and Yates, with only the places that changed).
+ */
+export function drawDistinct(count: number, random: Random): () => number {
+  const changed = new Map<number, number>();
+  let drawn = 0;
+  return () => {
+    invariant(drawn < count, 'no more than there are can be drawn');
+    const place = drawn + randomIndex(random, count - drawn);
+    const value = changed.get(place) ?? place;
+    changed.set(place, changed.get(drawn) ?? drawn);
+    drawn++;
+    return value;
+  };
+}

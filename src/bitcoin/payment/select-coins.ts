@@ -5,7 +5,7 @@ import { at, createCoinPool, type CoinPool } from './coin-pool.js';
 import type { FeeRule } from './fee-rule.js';
 import { largestFirst, largestPlaces } from './largest-first.js';
 import { randomDraw } from './random-draw.js';
-import { randomIndex, type Random } from './random-order.js';
+import { drawDistinct, type Random } from './random-order.js';
 import { addCoin, excessSats, settle, type SelectionTarget, type Settlement, type Totals } from './selection-target.js';
 import { inputWeight } from './transaction-weight.js';
 import { outpointOf } from './unsigned-transaction.js';
@@ -135,16 +135,10 @@ function targetOf(parameters: SelectCoinsParameters): SelectionTarget {
 
 /** The coins for branch and bound, the most valuable first. */
 function branchedPool(pool: CoinPool, random: Random): CoinPool {
-  const places = new Uint32Array(pool.size);
-  for (let place = 0; place < places.length; place++) places[place] = place;
   const size = Math.min(pool.size, MAX_BRANCHED_COINS);
-  for (let drawn = 0; size < pool.size && drawn < size; drawn++) {
-    const other = drawn + randomIndex(random, pool.size - drawn);
-    const place = at(places, other);
-    places[other] = at(places, drawn);
-    places[drawn] = place;
-  }
-  const chosen = places.subarray(0, size).sort((a, b) => at(pool.effective, b) - at(pool.effective, a) || a - b);
+  const draw = drawDistinct(pool.size, random);
+  const chosen = Uint32Array.from({ length: size }, (_, place) => (size < pool.size ? draw() : place));
+  chosen.sort((a, b) => at(pool.effective, b) - at(pool.effective, a) || a - b);
   const sats = new Float64Array(size);
   const weight = new Uint16Array(size);
   const effective = new Float64Array(size);
