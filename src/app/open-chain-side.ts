@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { BlockSource } from '../bitcoin/block-source.js';
 import { createFollower, type Follower } from '../bitcoin/follow/follower.js';
 import { openPushedBlocks } from '../bitcoin/push/open-pushed-blocks.js';
 import type { PushedBlocks } from '../bitcoin/push/pushed-blocks.js';
@@ -20,6 +21,7 @@ export interface ChainSideDeps {
 
 export interface ChainSide {
   follower: Follower;
+  source: BlockSource;
   /** With the built-in chain. */
   regtest: RegtestChain | undefined;
   /** With pushed blocks. */
@@ -46,7 +48,7 @@ export async function openChainSide(deps: ChainSideDeps): Promise<ChainSide> {
     const { follower, pushedBlocks, source } = await openPushedBlocks({ ...settings, pool });
     closers.add('source of blocks', () => source.close());
     await startFollower(follower, closers);
-    return { follower, regtest: undefined, pushedBlocks };
+    return { follower, source, regtest: undefined, pushedBlocks };
   }
   const following: { follower?: Follower } = {};
   const opened = await openSource(config, () => (following.follower?.status().tip?.height ?? 0) + 1);
@@ -55,7 +57,8 @@ export async function openChainSide(deps: ChainSideDeps): Promise<ChainSide> {
   const follower = createFollower({ ...settings, source: opened.source });
   following.follower = follower;
   await startFollower(follower, closers);
-  return { follower, regtest: opened.kind === 'builtin' ? opened.chain : undefined, pushedBlocks: undefined };
+  const regtest = opened.kind === 'builtin' ? opened.chain : undefined;
+  return { follower, source: opened.source, regtest, pushedBlocks: undefined };
 }
 
 async function startFollower(follower: Follower, closers: Closers): Promise<void> {

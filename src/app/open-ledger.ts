@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLocalKeys } from '../bitcoin/keys/local-keys.js';
+import { createCommandParts, type CommandPartsOptions } from '../command/command-parts.js';
+import { createLedgerCommands } from '../command/ledger-commands.js';
 import { createPostgresCommandLog } from '../command/postgres-command-log.js';
 import { createPostgresEventStore } from '../eventstore/postgres-event-store.js';
 import { createPostgresFeed } from '../outbox/postgres-feed.js';
@@ -14,7 +16,10 @@ import { createPool } from '../platform/postgres/pool.js';
 import { ALL_PROJECTIONS } from '../projections/all-projections.js';
 import { rebuildProjections } from '../projections/rebuild/rebuild-projections.js';
 import { createProjectionRunner } from '../projections/runner/projection-runner.js';
+import { createPayoutWork } from '../projections/read/payout-work.js';
 import { createReadModels } from '../query/read-models.js';
+import { createManualSigning } from '../workflow/payout-signing.js';
+import { createChainEvidence } from './chain-evidence.js';
 import { createClosers } from './closers.js';
 import { createCommandReads } from './command-reads.js';
 import { createDevChain } from './dev-chain.js';
@@ -23,6 +28,7 @@ import { createHealthChecks } from './health-checks.js';
 import { observeLedger } from './observe-ledger.js';
 import { openDatabase } from './open-database.js';
 import { openChainSide } from './open-chain-side.js';
+import { openPaymentNode, openSigners, openWorkflow } from './open-workflow.js';
 
 /** Connections for commands and reads. */
 const APP_CONNECTIONS = 16;
@@ -111,6 +117,28 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
     const chain = await openChainSide({ config, store, outbox, pool, onFatal, closers });
     await runner.waitFor(await outbox.head(), undefined, CATCH_UP_TIMEOUT_MS);
 
+    const node = openPaymentNode(config, chain);
+    closers.add('node for payments', () => node.close());
+    const work = createPayoutWork({ database: pool, ledger, progress: runner });
+    const keys = createLocalKeys({ directory: join(config.dataDir, 'keys'), network, randomBytes });
+    const commandOptions: CommandPartsOptions = {
+      ledger,
+      network,
+      store,
+      reads: createCommandReads(pool, ledger, runner),
+      log: createPostgresCommandLog({ pool, outbox }),
+      keys,
+      sleep: (ms) => sleep(ms),
+      rules: {
+        maxSats: config.withdrawalMaxSats,
+        defaultWalletId: config.defaultWalletId,
+        maxFeeRateSatsPerVbyte: Number(config.maxFeeRateSatsPerKvb) / 1_000,
+      },
+      signing: createManualSigning({ network, node, walletOf: (walletId) => work.wallet(walletId) }),
+      evidence: createChainEvidence({ pool, ledger, blocks: (hashes) => chain.source.blocks(hashes) }),
+    };
+    const parts = createCommandParts(commandOptions);
+
     const metrics = createMetrics();
     const observed = observeLedger(metrics, { follower: chain.follower, runner, outbox });
     const api = await createApi({
@@ -122,13 +150,8 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
         return { contentType: metrics.registry.contentType, text: await metrics.registry.metrics() };
       },
       commands: {
-        ledger,
-        network,
-        store,
-        reads: createCommandReads(pool, ledger, runner),
-        log: createPostgresCommandLog({ pool, outbox }),
-        keys: createLocalKeys({ directory: join(config.dataDir, 'keys'), network, randomBytes }),
-        sleep: (ms) => sleep(ms),
+        ...commandOptions,
+        parts,
         pushedBlocks: chain.pushedBlocks,
         devChain:
           chain.regtest && createDevChain({ chain: chain.regtest, follower: chain.follower, progress: runner, logger }),
@@ -144,6 +167,21 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
         }),
         health: createHealthChecks({ pool, outbox, runner, follower: chain.follower }),
       },
+    });
+    // Requests end before what works for them.
+    openWorkflow({
+      config,
+      pool: enginePool,
+      commands: createLedgerCommands(parts),
+      work,
+      node,
+      signers: openSigners(config, keys),
+      outbox,
+      feed,
+      metrics,
+      logger,
+      onFatal,
+      closers,
     });
     closers.add('HTTP', () => api.close());
     await listening(config, api.listen(config.port, config.host));
