@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common';
 import { CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { evolvePayout, payoutStream, type PayoutState } from '../../domain/payout/payout-state.js';
-import { requiredInputs } from '../../domain/payout/payout-candidates.js';
+import { decisiveInputs } from '../../domain/payout/payout-candidates.js';
 import { resolvePayout, type ResolveFacts, type ResolvePayout } from '../../domain/payout/resolve-payout.js';
 import { unpaidBy } from '../../domain/payout/unpaid-by.js';
 import { isRejection } from '../../domain/rejection.js';
@@ -47,7 +47,7 @@ export class ResolvePayoutHandler implements ICommandHandler<ResolvePayoutComman
     if (state.phase !== 'halted' || state.halt === null) return UNKNOWN;
     const { evidence } = this.parts;
     if (evidence === undefined) throw new ProblemError('unavailable', 'The chain cannot be looked at here.');
-    const outpoints = [...new Set([state.halt.outpoint, ...requiredInputs(state)])];
+    const outpoints = decisiveInputs(state) ?? [state.halt.outpoint];
     const found = await evidence.transaction(byTxid, outpoints);
     if (found === undefined) return UNKNOWN;
     const { confirmations, spends, outputs } = found;

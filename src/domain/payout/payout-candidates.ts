@@ -10,6 +10,15 @@ export function paymentsOfRound(state: PayoutState): readonly Candidate[] {
   return state.candidates.filter(({ kind, round }) => kind === 'payment' && round === state.round);
 }
 
+/**
+ * Coins that every payment of the round spends, void ones included: those of the first, which all later ones keep. Only a spend of one
+ * of these by somebody else keeps all of them from confirming. Undefined where there is no payment yet.
+ */
+export function decisiveInputs(state: PayoutState): string[] | undefined {
+  const [first] = paymentsOfRound(state);
+  return first && outpointsOf(first.transaction);
+}
+
 /** Coins that the next payment has to spend: those of all payments of the round. */
 export function requiredInputs(state: PayoutState): string[] {
   return [...new Set(paymentsOfRound(state).flatMap(({ transaction }) => outpointsOf(transaction)))];

@@ -201,6 +201,12 @@ describe('a coin that somebody else spent', () => {
     expect(haltPayout(halt, payoutAfter())).toMatchObject({ rejected: 'payout-not-found' });
   });
 
+  it('does not halt it where only a later payment spends the coin: the first goes on', () => {
+    const added = { ...halt, outpoint: `${hashOf(3)}:0` };
+    expect(haltPayout(added, payoutAfter(...bumped))).toEqual([]);
+    expect(haltPayout(halt, payoutAfter(...bumped))).toHaveLength(1);
+  });
+
   it('is never a spend of our own', () => {
     expect(() => haltPayout({ ...halt, byTxid: TX0 }, payoutAfter(...signed))).toThrow(InvariantError);
   });
@@ -235,6 +241,17 @@ describe('what a person decides', () => {
     });
     expect(decide(outcome)).toHaveLength(outcome === 'paid' ? 2 : 1);
   });
+
+  it.each(['pay-again', 'paid', 'give-up'] as const)(
+    '%s: not while an earlier payment could still confirm, because only a coin of a replacement was taken',
+    (outcome) => {
+      const events = [...bumped, halted];
+      expect(decide(outcome, buried({ outpoint: `${hashOf(3)}:0` }), events)).toMatchObject({
+        rejected: 'payout-not-resolvable',
+      });
+      expect(Array.isArray(decide(outcome, buried({ outpoint: `${hashOf(2)}:0` }), events))).toBe(true);
+    },
+  );
 
   it('pay again: starts over, and needs none of the old inputs; what was signed before is not to be signed again', () => {
     const events = [...atHalt, ...writable(decide('pay-again'))];

@@ -1,7 +1,7 @@
 import type { DomainEvent } from '../events/event-types.js';
 import type { PayoutResolved } from '../events/payout-events.js';
 import { reject, type Rejection } from '../rejection.js';
-import { findOwn } from './payout-candidates.js';
+import { decisiveInputs, findOwn } from './payout-candidates.js';
 import type { PayoutState } from './payout-state.js';
 import { settledEvent } from './settle-payout.js';
 
@@ -17,7 +17,7 @@ export interface ResolvePayout {
 export interface ResolveFacts {
   /** 0 where no connected block holds it. */
   confirmations: number;
-  /** The coin of the payout that it spends; null where it spends none. */
+  /** A coin that it spends and that every payment of the payout spends; null where there is none. */
   outpoint: string | null;
   /** Withdrawals of the payout for which it has no output of their own with their script and exact amount. */
   unpaid: readonly string[];
@@ -38,7 +38,13 @@ export function resolvePayout(
   const refused = refuseResolution(command, state, facts, started.finalAt);
   if (refused !== undefined) return reject('payout-not-resolvable', refused);
   const { confirmations, outpoint } = facts;
-  if (outpoint === null) return reject('payout-not-resolvable', `${byTxid} spends no coin of payout '${payoutId}'.`);
+  // A coin that only a later payment spends decides nothing: an earlier one could still confirm, and would be a second payment.
+  if (outpoint === null || !(decisiveInputs(state) ?? [outpoint]).includes(outpoint)) {
+    return reject(
+      'payout-not-resolvable',
+      `${byTxid} spends no coin that every payment of payout '${payoutId}' spends.`,
+    );
+  }
   const paid = state.withdrawals.reduce((sum, { amountSats }) => sum + BigInt(amountSats), 0n);
   const postings =
     outcome === 'paid'
