@@ -21,7 +21,7 @@ const INFINITY = '9223372036854775807';
  */
 export function accountsBulk(books: LadderDefinition): BulkLoad {
   return {
-    applies: `type <> 'TransferSent'`,
+    applies: `type NOT IN ('TransferSent', 'FundsReserved', 'FundsReleased', 'WithdrawalSettled')`,
     tables: [
       { table: 'account_entry', fill: fillEntries },
       { table: books.name, fill: (target) => fillBooks(target, books) },
@@ -56,6 +56,17 @@ const TRANSFERS = `LATERAL (
   WHERE ledger = $1 AND position > c.position AND position < c.next_position AND type = 'TransferSent'
   OFFSET 0) t`;
 
+/** Withdrawals that were settled while one tip of `chain c` stood. */
+const SETTLEMENTS = `LATERAL (
+  SELECT position, recorded_at, data->>'withdrawalId' AS id, data->>'accountId' AS account,
+         (data->>'amountSats')::bigint AS amount, (data->>'feeSats')::bigint AS fee
+  FROM outbox
+  WHERE ledger = $1 AND position > c.position AND position < c.next_position AND type = 'WithdrawalSettled'
+  OFFSET 0) s`;
+
+/** What withdrawals reserved and gave back, in a table of the session: looked at more than once, and few beside the transfers. */
+const RESERVATIONS = 'pg_temp.account_reservation';
+
 /**
  * What is owed after an entry is the sum of the account's entries up to it. A deposit is found in the parts of its block, in
  * order; a disconnect ends its entry and adds the opposite one.
@@ -85,6 +96,12 @@ async function fillEntries({ client, ledger, to, schema }: BulkTarget): Promise<
          (t.sender, 0, 'transfer-sent', -t.amount),
          (t.receiver, (t.sender = t.receiver)::int, 'transfer-received', t.amount)) AS m(account_id, n, type, amount)
        UNION ALL
+       SELECT s.account, s.position, m.n, m.type, m.amount, s.id, NULL, NULL, c.tip_height, s.recorded_at, ${INFINITY}
+       FROM chain c
+       CROSS JOIN ${SETTLEMENTS}
+       CROSS JOIN LATERAL (VALUES (0, 'withdrawal', -s.amount), (1, 'withdrawal-fee', -s.fee)) AS m(n, type, amount)
+       WHERE m.n = 0 OR m.amount <> 0
+       UNION ALL
        SELECT account_id, position, n, 'deposit', amount, reference, block_height, hash, block_height, recorded_at,
               coalesce(undone_position, ${INFINITY})
        FROM deposit
@@ -107,30 +124,66 @@ async function fillEntries({ client, ledger, to, schema }: BulkTarget): Promise<
  */
 async function fillBooks(target: BulkTarget, table: LadderDefinition): Promise<void> {
   const { client, ledger, to, schema } = target;
+  await gatherReservations(target);
   const { rows } = await client.query<{ account_id: string }>(
     `WITH ${CHAIN}, lowered AS (
        SELECT * FROM (SELECT *, max(tip_height) OVER (ORDER BY position) AS highest FROM chain) c
        WHERE tip_height < highest)
-     SELECT DISTINCT m.account_id FROM lowered c CROSS JOIN ${TRANSFERS}
-     CROSS JOIN LATERAL (VALUES (t.sender), (t.receiver)) AS m(account_id)`,
+     SELECT m.account_id FROM lowered c CROSS JOIN ${TRANSFERS}
+     CROSS JOIN LATERAL (VALUES (t.sender), (t.receiver)) AS m(account_id)
+     UNION
+     SELECT r.account_id FROM lowered c JOIN ${RESERVATIONS} r ON r.position > c.position AND r.position < c.next_position`,
     [ledger, to],
   );
   const lowered = rows.map(({ account_id: account }) => account);
   await client.query(
     `INSERT INTO ${quoted(schema)}.account_books
-       (account_id, height, received_sats, sent_sats, from_position)
-     SELECT account_id, height, received, sent, position
+       (account_id, height, received_sats, sent_sats, reserved_sats, from_position)
+     SELECT account_id, height, received, sent, reserved, position
      FROM (
-       SELECT account_id, position, height,
-              sum(greatest(amount_sats, 0)) OVER w AS received, sum(greatest(-amount_sats, 0)) OVER w AS sent,
-              lead(position) OVER w AS next_position
-       FROM ${quoted(schema)}.account_entry
-       WHERE type IN ('transfer-sent', 'transfer-received') AND amount_sats <> 0 AND account_id <> ALL ($1::text[])
+       SELECT account_id, position, height, sum(received) OVER w AS received, sum(sent) OVER w AS sent,
+              sum(reserved) OVER w AS reserved, lead(position) OVER w AS next_position
+       FROM (${moves(schema)}) m
+       WHERE account_id <> ALL ($1::text[])
        WINDOW w AS (PARTITION BY account_id ORDER BY position, n)) moved
      WHERE next_position IS DISTINCT FROM position`,
     [lowered],
   );
   if (lowered.length > 0) await climbLadders(target, table, lowered);
+  await client.query(`DROP TABLE ${RESERVATIONS}`);
+}
+
+/** Everything that changes a sum of the books, in the order in which it does. */
+function moves(schema: string): string {
+  return `SELECT account_id, position, n, height,
+        CASE WHEN type = 'transfer-received' THEN amount_sats ELSE 0 END AS received,
+        CASE WHEN type = 'transfer-received' THEN 0 ELSE -amount_sats END AS sent, 0::bigint AS reserved
+      FROM ${quoted(schema)}.account_entry
+      WHERE type IN ('transfer-sent', 'transfer-received', 'withdrawal', 'withdrawal-fee') AND amount_sats <> 0
+      UNION ALL
+      SELECT account_id, position, 2, height, 0, 0, reserved FROM ${RESERVATIONS}`;
+}
+
+async function gatherReservations({ client, ledger, to }: BulkTarget): Promise<void> {
+  await client.query(`DROP TABLE IF EXISTS ${RESERVATIONS}`);
+  await client.query(
+    `CREATE TEMP TABLE account_reservation (account_id text, position bigint, height int, reserved bigint)`,
+  );
+  await client.query(
+    `WITH ${CHAIN}
+     INSERT INTO ${RESERVATIONS}
+     SELECT r.account, r.position, c.tip_height, r.reserved
+     FROM chain c CROSS JOIN LATERAL (
+       SELECT position, data->>'accountId' AS account, CASE type
+           WHEN 'FundsReserved' THEN (data->>'amountSats')::bigint + coalesce((data->>'maxFeeSats')::bigint, 0)
+           WHEN 'FundsReleased' THEN -(data->>'amountSats')::bigint
+           ELSE -(data->>'amountSats')::bigint - (data->>'feeSats')::bigint - (data->>'releasedSats')::bigint END AS reserved
+       FROM outbox
+       WHERE ledger = $1 AND position > c.position AND position < c.next_position
+         AND type IN ('FundsReserved', 'FundsReleased', 'WithdrawalSettled')
+       OFFSET 0) r`,
+    [ledger, to],
+  );
 }
 
 async function climbLadders(
@@ -150,15 +203,14 @@ async function climbLadders(
     const ladder = new LadderTable(table, clock, sink, undefined);
     let n = 0;
     for (;;) {
-      const { rows } = await client.query<{ position: bigint; n: number; height: number; amount_sats: bigint }>(
-        `SELECT position, n, height, amount_sats FROM ${quoted(schema)}.account_entry
-         WHERE account_id = $1 AND (position, n) > ($2, $3) AND type IN ('transfer-sent', 'transfer-received')
-         ORDER BY position, n LIMIT ${PAGE_ENTRIES}`,
+      const { rows } = await client.query<Move>(
+        `SELECT position, n, height, received, sent, reserved FROM (${moves(schema)}) m
+         WHERE account_id = $1 AND (position, n) > ($2, $3) ORDER BY position, n LIMIT ${PAGE_ENTRIES}`,
         [account, clock.position, n],
       );
-      for (const { position, height, amount_sats: amount } of rows) {
+      for (const { position, height, received, sent, reserved } of rows) {
         clock.position = position;
-        ladder.add(account, height, amount > 0n ? [amount, 0n] : [0n, -amount]);
+        ladder.add(account, height, [received, sent, reserved]);
       }
       const last = rows.at(-1);
       if (last === undefined) break;
@@ -168,4 +220,13 @@ async function climbLadders(
     await writer.room();
   }
   await writer.finish();
+}
+
+interface Move {
+  position: bigint;
+  n: number;
+  height: number;
+  received: bigint;
+  sent: bigint;
+  reserved: bigint;
 }

@@ -22,7 +22,8 @@ export interface AccountRow {
   metadata: unknown;
 }
 
-export type EntryType = 'deposit' | 'deposit-reversed' | 'transfer-sent' | 'transfer-received';
+export type EntryType =
+  'deposit' | 'deposit-reversed' | 'transfer-sent' | 'transfer-received' | 'withdrawal' | 'withdrawal-fee';
 
 /** `from_position` is its position; `to_position` the position at which a reorg took a deposit back. */
 export interface AccountEntryRow {
@@ -35,7 +36,7 @@ export interface AccountEntryRow {
   amount_sats: bigint;
   /** What is owed to the account after it, pending deposits included. */
   balance_sats: bigint;
-  /** Transfer id, or `txid:vout`. */
+  /** Transfer id, withdrawal id, or `txid:vout`. */
   reference: string;
   block_height: number | null;
   block_hash: string | null;
@@ -64,7 +65,7 @@ const tables = {
   books: ladderTable({
     name: 'account_books',
     key: 'account_id',
-    sums: ['received_sats', 'sent_sats'],
+    sums: ['received_sats', 'sent_sats', 'reserved_sats'],
     endless: true,
   }),
   schedule: scheduleTable('deposit_schedule'),
@@ -94,7 +95,7 @@ type AccountTables = Handles<typeof tables>;
 /** Accounts, what is owed to them at every position and height, and the entries that led there. */
 export const accounts = defineProjection({
   name: 'accounts',
-  version: 3,
+  version: 4,
   tables,
   load,
   apply,
@@ -108,6 +109,10 @@ async function load(events: readonly ProjectedEvent[], { chain, books, schedule 
   for (const event of events) {
     if (event.type === 'TransferSent') {
       parties.add(event.data.fromAccountId).add(event.data.toAccountId);
+      bookLeast = Math.min(bookLeast, bookHeight(event));
+    }
+    if (event.type === 'FundsReserved' || event.type === 'FundsReleased' || event.type === 'WithdrawalSettled') {
+      parties.add(event.data.accountId);
       bookLeast = Math.min(bookLeast, bookHeight(event));
     }
     for (const { owner } of event.block === undefined ? [] : incomingOf(event.block)) owners.add(owner);
@@ -133,13 +138,25 @@ function apply(event: ProjectedEvent, handles: AccountTables): void {
       const { fromAccountId: from, toAccountId: to, transferId } = event.data;
       const amount = BigInt(event.data.amountSats);
       const height = bookHeight(event);
-      handles.books.add(from, height, [0n, amount]);
+      handles.books.add(from, height, [0n, amount, 0n]);
       addEntry(handles, event, { account: from, n: 0, type: 'transfer-sent', amount: -amount, reference: transferId });
-      handles.books.add(to, height, [amount, 0n]);
+      handles.books.add(to, height, [amount, 0n, 0n]);
       const n = from === to ? 1 : 0;
       addEntry(handles, event, { account: to, n, type: 'transfer-received', amount, reference: transferId });
       return;
     }
+    case 'FundsReserved': {
+      const { accountId, amountSats, maxFeeSats } = event.data;
+      const reserved = BigInt(amountSats) + BigInt(maxFeeSats ?? 0);
+      handles.books.add(accountId, bookHeight(event), [0n, 0n, reserved]);
+      return;
+    }
+    case 'FundsReleased':
+      handles.books.add(event.data.accountId, bookHeight(event), [0n, 0n, -BigInt(event.data.amountSats)]);
+      return;
+    case 'WithdrawalSettled':
+      settle(event, event.data, handles);
+      return;
     case 'DepositPolicySet':
       if (event.tip !== null) {
         mature(handles, event.tip.height, reschedule(handles.schedule, event.tip.height, needOf(policyOf(event))));
@@ -154,6 +171,17 @@ function apply(event: ProjectedEvent, handles: AccountTables): void {
     default:
       return;
   }
+}
+
+type WithdrawalSettled = Extract<ProjectedEvent, { type: 'WithdrawalSettled' }>['data'];
+
+/** What was paid leaves the account; the rest of the reservation goes back to what is available. */
+function settle(event: ProjectedEvent, data: WithdrawalSettled, handles: AccountTables): void {
+  const { accountId: account, withdrawalId: reference } = data;
+  const [amount, fee, released] = [BigInt(data.amountSats), BigInt(data.feeSats), BigInt(data.releasedSats)];
+  handles.books.add(account, bookHeight(event), [0n, amount + fee, -(amount + fee + released)]);
+  addEntry(handles, event, { account, n: 0, type: 'withdrawal', amount: -amount, reference, stillToCome: -fee });
+  if (fee > 0n) addEntry(handles, event, { account, n: 1, type: 'withdrawal-fee', amount: -fee, reference });
 }
 
 function connect(event: ProjectedEvent, block: AssembledBlock, handles: AccountTables): void {

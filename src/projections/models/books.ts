@@ -7,7 +7,7 @@ import type { Amounts } from './maturity.js';
 
 /**
  * The other side of reconciliation: derived from postings alone, never from coins. Books: `customers` (all accounts together),
- * `house`, `suspense`, `wallet:<id>`, and `wallets` (all of them). A debit is positive: what is owed to customers is negative.
+ * `house`, `suspense`, `transit`, `fees`, `wallet:<id>`, and `wallets` (all of them). A debit is positive: what is owed to customers is negative.
  */
 const tables = {
   balance: ladderTable({ name: 'book_balance', key: 'book', sums: ['balance_sats'], endless: true }),
@@ -16,15 +16,16 @@ const tables = {
 type BookTables = Handles<typeof tables>;
 
 /**
- * What account owes what account is no change of a book here: a transfer between accounts takes from `customers` what it gives to
- * it. So a rebuild reads only the transfers that name another book.
+ * What account owes what account, and what of it is set aside, is no change of a book here: a transfer between accounts takes from
+ * `customers` what it gives to it. So a rebuild reads only the transfers that name another book.
  */
 const bulk = {
-  applies: `type <> 'TransferSent' OR data @? '$.postings[*] ? (!(@.book starts with "account:"))'`,
+  applies: `type NOT IN ('TransferSent', 'FundsReserved', 'FundsReleased')
+    OR data @? '$.postings[*] ? (!(@.book starts with "account:" || @.book starts with "reserved:"))'`,
   tables: [],
 };
 
-export const books = defineProjection({ name: 'books', version: 2, tables, load, apply, bulk });
+export const books = defineProjection({ name: 'books', version: 3, tables, load, apply, bulk });
 
 async function load(events: readonly ProjectedEvent[], { balance }: BookTables): Promise<void> {
   const keys = new Set<string>();
@@ -47,11 +48,16 @@ function heightOf(event: ProjectedEvent): number {
   return event.block?.height ?? bookHeight(event);
 }
 
+/** To a customer, set aside or not. */
+function isOwed(book: string): boolean {
+  return book.startsWith('account:') || book.startsWith('reserved:');
+}
+
 /** Changes by book; books that an event leaves as they are are not in it. */
 export function bookChanges(event: ProjectedEvent): Amounts {
   const changes: Amounts = new Map();
   for (const { book, amountSats } of postingsOf(event, event.block?.found)) {
-    addTo(changes, book.startsWith('account:') ? 'customers' : book, amountSats);
+    addTo(changes, isOwed(book) ? 'customers' : book, amountSats);
     if (book.startsWith('wallet:')) addTo(changes, 'wallets', amountSats);
   }
   for (const [book, amount] of changes) if (amount === 0n) changes.delete(book);

@@ -91,8 +91,7 @@ async function expectRebuilt(ledger: string): Promise<void> {
   const live = await dumpTables(pool, readSchema(ledger));
   await rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS });
   expect(await dumpTables(pool, readSchema(ledger)), 'rebuilt, row for row').toEqual(live);
-  const { mismatches } = await verifyLedger({ pool, ledger, projections: ALL_PROJECTIONS });
-  expect(mismatches.filter(({ kind }) => kind !== 'books')).toEqual([]);
+  expect((await verifyLedger({ pool, ledger, projections: ALL_PROJECTIONS })).mismatches).toEqual([]);
 }
 
 test('what is to be done for a payment, from the request to the last coin given back', async () => {
@@ -104,10 +103,7 @@ test('what is to be done for a payment, from the request to the last coin given 
     { withdrawalId: 'wd1', amountSats: '40000', maxFeeSats: '1000', deferred: null },
     { withdrawalId: 'wd2', maxFeeSats: null, deferred: { reason: 'wallet-too-low', detail: 'too little' } },
   ]);
-  expect((await work.spendableCoins('w', 2)).map(({ outpoint, amountSats }) => [outpoint, amountSats])).toEqual([
-    [COIN.outpoint, 100_000n],
-    [told.coinNamed('a', 0).outpoint, 60_000n],
-  ]);
+  expect((await work.spendableCoins('w', 2)).map(({ amountSats }) => amountSats)).toEqual([100_000n, 60_000n]);
 
   const first = paymentOf(0, 'first', [COIN]);
   await tell([told.payoutStarted('p1', [ALICE, BOB], DEPTHS)]);

@@ -1,4 +1,5 @@
 import type { Handles } from '../projection.js';
+import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
 import { rowTable } from '../tables/table-definition.js';
 
 /** A coin of ours, whatever became of it. Heights and hashes are of connected blocks, null where there is none. */
@@ -11,6 +12,9 @@ export interface CoinRow {
   script: string;
   address: string | null;
   coinbase: boolean;
+  /** Where its script stands in the wallet's descriptor; null for a script watched by hand. */
+  branch: number | null;
+  index: number | null;
   /** Least height of any block that ever held it. */
   first_height: number;
   created_height: number | null;
@@ -88,6 +92,8 @@ export const transferTables = {
       script: hash,
       address: { type: 'text', nullable: true },
       coinbase: { type: 'boolean' },
+      branch: nullableInt,
+      index: nullableInt,
       first_height: { type: 'int' },
       created_height: nullableInt,
       created_hash: nullableHash,
@@ -97,7 +103,11 @@ export const transferTables = {
       seq: { type: 'bigint' },
     },
     key: ['txid', 'vout'],
-    indexes: ['wallet_id, seq'],
+    // The second for whoever chooses coins to spend: the largest that are there now.
+    indexes: [
+      'wallet_id, seq',
+      `wallet_id, amount_sats WHERE created_height IS NOT NULL AND spent_height IS NULL AND to_position = ${POSITION_INFINITY}`,
+    ],
     fillPercent: ROOM_FOR_ENDS,
   }),
   transfer: rowTable<TransferRow>({

@@ -27,6 +27,8 @@ export function connectTransfers(position: bigint, block: AssembledBlock, tables
     tables.coin.put({
       ...common,
       vout,
+      branch: received.derivation?.branch ?? null,
+      index: received.derivation?.index ?? null,
       created_height: block.height,
       created_hash: block.hash,
       spent_height: null,

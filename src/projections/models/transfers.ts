@@ -9,7 +9,7 @@ import { loadTransfers } from './transfers-load.js';
 /** Coins and transfers with all that decides their status, on every branch that was ever connected. */
 export const transfers = defineProjection({
   name: 'transfers',
-  version: 2,
+  version: 3,
   tables: transferTables,
   load: loadTransfers,
   apply,

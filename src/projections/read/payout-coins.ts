@@ -49,7 +49,7 @@ export async function readSpendableCoins(
     name: `work.spendable_coins.${ledger}`,
     text: `
       SELECT ${columns()}
-      FROM ${schema}.coin c LEFT JOIN ${schema}.script s ON s.script = c.script
+      FROM ${schema}.coin c
       WHERE c.wallet_id = $1 AND c.to_position = ${POSITION_INFINITY}
         AND c.created_height IS NOT NULL AND c.spent_height IS NULL
         -- The next block may spend what is in its hundredth by then (Bitcoin Core judges by the height of the spend).
@@ -75,8 +75,7 @@ export async function readCoins(
     text: `
       SELECT ${columns()}
       FROM unnest($1::text[], $2::int[]) AS wanted(txid, vout)
-      JOIN ${schema}.coin c ON c.txid = wanted.txid AND c.vout = wanted.vout AND c.to_position = ${POSITION_INFINITY}
-      LEFT JOIN ${schema}.script s ON s.script = c.script`,
+      JOIN ${schema}.coin c ON c.txid = wanted.txid AND c.vout = wanted.vout AND c.to_position = ${POSITION_INFINITY}`,
     values: [
       outpoints.map((outpoint) => outpoint.slice(0, 64)),
       outpoints.map((outpoint) => Number(outpoint.slice(65))),
@@ -86,7 +85,7 @@ export async function readCoins(
 }
 
 function columns(): string {
-  return `c.txid || ':' || c.vout AS outpoint, c.amount_sats, c.script, s.branch, s."index", c.created_hash, c.created_height`;
+  return `c.txid || ':' || c.vout AS outpoint, c.amount_sats, c.script, c.branch, c."index", c.created_hash, c.created_height`;
 }
 
 function toCoin(row: CoinRecord): KnownCoin {

@@ -38,7 +38,7 @@ export async function checkTotals(
          SELECT 'customers: books and accounts', coalesce((SELECT -sats FROM book WHERE id = 'customers'), 0),
                 coalesce((SELECT sum(sats) FROM owed_chain), 0) + coalesce((SELECT sum(sats) FROM owed_books), 0)
          UNION ALL
-         SELECT 'all books', coalesce((SELECT sum(sats) FROM book WHERE id IN ('customers', 'house', 'suspense', 'wallets')), 0), 0)
+         SELECT 'all books', coalesce((SELECT sum(sats) FROM book WHERE id IN ('customers', 'house', 'suspense', 'wallets', 'transit', 'fees')), 0), 0)
      SELECT "where", stored::text, expected::text FROM checked WHERE stored <> expected ORDER BY "where" LIMIT ${list.room + 1}`,
   );
   for (const { where, stored, expected } of rows) {

@@ -87,7 +87,7 @@ async function asCounted(
   const before = page.before ?? { position: latest + 1n, n: 0 };
   const counts = `e.account_id = wanted.account_id AND e.position <= $7::bigint AND e.height <= $6::int AND (
       (e.type = 'deposit' AND e.from_position <= $5::bigint AND e.to_position > $5::bigint)
-      OR (e.type IN ('transfer-sent', 'transfer-received') AND e.position <= $8::bigint))`;
+      OR (e.type IN ('transfer-sent', 'transfer-received', 'withdrawal', 'withdrawal-fee') AND e.position <= $8::bigint))`;
   const chain = ladderAt(`${schema}.account_chain`, {
     key: 'account_id',
     equals: 'wanted.account_id',

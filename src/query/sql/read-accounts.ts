@@ -22,6 +22,7 @@ interface Row {
   matured_sats: bigint;
   received_sats: bigint;
   sent_sats: bigint;
+  reserved_sats: bigint;
 }
 
 /** These accounts with their balances, as of a moment; those that were not open then are left out. */
@@ -72,14 +73,15 @@ function accountsSql(schema: string): string {
   const books = ladderAt(`${schema}.account_books`, {
     key: 'account_id',
     equals: 'a.account_id',
-    columns: ['received_sats', 'sent_sats'],
+    columns: ['received_sats', 'sent_sats', 'reserved_sats'],
     height: '$3::int',
     position: '$1::bigint',
     endless: true,
   });
   return `SELECT a.account_id, a.opened_position, a.recorded_at, a.metadata,
       coalesce(c.deposited_sats, 0) AS deposited_sats, coalesce(c.matured_sats, 0) AS matured_sats,
-      coalesce(b.received_sats, 0) AS received_sats, coalesce(b.sent_sats, 0) AS sent_sats
+      coalesce(b.received_sats, 0) AS received_sats, coalesce(b.sent_sats, 0) AS sent_sats,
+      coalesce(b.reserved_sats, 0) AS reserved_sats
     FROM ${schema}.account a
     LEFT JOIN LATERAL (${chain}) c ON true
     LEFT JOIN LATERAL (${books}) b ON true
@@ -87,8 +89,7 @@ function accountsSql(schema: string): string {
 }
 
 function toRecord(row: Row): AccountRecord {
-  // Nothing is reserved before there are withdrawals.
-  const reservedSats = 0n;
+  const reservedSats = row.reserved_sats;
   const availableSats = row.matured_sats + row.received_sats - row.sent_sats - reservedSats;
   return {
     accountId: row.account_id,
