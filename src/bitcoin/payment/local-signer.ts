@@ -41,8 +41,9 @@ async function sign(options: LocalSignerOptions, request: SigningRequest): Promi
   try {
     master = await options.keys.master(request.walletId);
   } catch (error) {
-    // Damaged, unreadable, of another network: the file is a person's business; its message names no secret.
-    return { kind: 'unavailable', detail: error instanceof Error ? error.message.slice(0, 500) : 'no key' };
+    // A damaged or unreadable file is a person's business. Where it lies is nobody's who reads the payout.
+    const why = error instanceof KeyFileError ? error.message : errorCodeOf(error);
+    return { kind: 'unavailable', detail: `The key of wallet ${request.walletId} cannot be read: ${why}.` };
   }
   if (master === undefined) return { kind: 'refused', detail: `There is no key of wallet ${request.walletId} here.` };
   // Ours: it was built a moment ago in this process.
@@ -54,6 +55,13 @@ async function sign(options: LocalSignerOptions, request: SigningRequest): Promi
     if (refused !== undefined) return { kind: 'refused', detail: refused };
   }
   return { kind: 'signed', signed: psbt.toBuffer() };
+}
+
+/** @throws what is no error of the file system */
+function errorCodeOf(error: unknown): string {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  if (code === undefined) throw error;
+  return code;
 }
 
 function signInput(
