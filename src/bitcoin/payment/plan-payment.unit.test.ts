@@ -189,6 +189,26 @@ describe('a planned payment', () => {
     expect(planPayment(parametersOf({ maxFeeSats: fee }))).toMatchObject({ kind: 'planned' });
   });
 
+  it.each([
+    [293n, null],
+    [294n, '294'],
+  ])('makes change of %d satoshis only where it is not dust, however cheap it will be to spend', (left, amountSats) => {
+    // 141 vbytes with change, at 10 sat/vB.
+    const coins = [testCoin(1, 100_000n + 1_410n + left)];
+    const { transaction } = planned(parametersOf({ coins, longTermFeeRateSatsPerKvb: 1_000n }));
+    expect(transaction.outputs.find(({ changeIndex }) => changeIndex !== null)?.amountSats ?? null).toBe(amountSats);
+  });
+
+  it.each([
+    [680n, null],
+    [681n, '681'],
+  ])('makes change of %d satoshis only where it is worth more than it will cost to spend', (left, amountSats) => {
+    // 68 vbytes for its input, at 10 sat/vB in the long term.
+    const coins = [testCoin(1, 100_000n + 1_410n + left)];
+    const { transaction } = planned(parametersOf({ coins }));
+    expect(transaction.outputs.find(({ changeIndex }) => changeIndex !== null)?.amountSats ?? null).toBe(amountSats);
+  });
+
   it('never makes dust: such a payment is a bug of the caller', () => {
     const recipients = [{ withdrawalId: 'w', script: SCRIPT_OF_KIND.wpkh, amountSats: 293n }];
     expect(() => planPayment(parametersOf({ recipients }))).toThrow(/dust/);
