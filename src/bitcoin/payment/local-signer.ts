@@ -1,10 +1,14 @@
 import * as ecc from '@bitcoinerlab/secp256k1';
 import type { BIP32Interface } from 'bip32';
-import { crypto, initEccLib, Psbt } from 'bitcoinjs-lib';
+import { crypto, initEccLib, Psbt, script as scripts, Transaction } from 'bitcoinjs-lib';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { invariant } from '../../platform/assert.js';
 import { NETWORK_PARAMETERS } from '../descriptors/network-parameters.js';
 import { KeyFileError, type LocalKeys } from '../keys/local-keys.js';
 import type { NetworkName } from '../network.js';
+import { kindOfScript } from './script-kind.js';
+import { SIGHASH_ALL, SIGHASH_DEFAULT, sighashesOf, type OwnCoin, type Sighashes } from './sighash.js';
+import { keyHashScript } from './verify-signed-input.js';
 import type { PsbtSigner, SignerAnswer, SigningRequest } from './signer.js';
 
 initEccLib(ecc);
@@ -48,13 +52,23 @@ async function sign(options: LocalSignerOptions, request: SigningRequest): Promi
   if (master === undefined) return { kind: 'refused', detail: `There is no key of wallet ${request.walletId} here.` };
   // Ours: it was built a moment ago in this process.
   const psbt = Psbt.fromBuffer(request.psbt, { network: NETWORK_PARAMETERS[options.network] });
-  const keyring = createKeyring(master);
-  for (let index = 0; index < psbt.inputCount; index += 1) {
+  const tx = Transaction.fromBuffer(psbt.data.getTransaction());
+  const coins = tx.ins.map(({ index: vout }, index) => coinOf(psbt.data.inputs[index], vout));
+  const parts = { psbt, coins, sighashes: sighashesOf(tx, coins), keyring: createKeyring(master) };
+  for (let index = 0; index < coins.length; index += 1) {
     if (index > 0 && index % INPUTS_PER_TURN === 0) await nextTurn();
-    const refused = signInput(psbt, index, keyring, options.randomBytes);
+    const refused = signInput(parts, index, options.randomBytes);
     if (refused !== undefined) return { kind: 'refused', detail: refused };
   }
   return { kind: 'signed', signed: psbt.toBuffer() };
+}
+
+/** What an input spends, as the PSBT tells it: the check that follows knows it from the log. */
+function coinOf(input: PsbtInput | undefined, vout: number): OwnCoin {
+  if (input?.witnessUtxo) return { script: input.witnessUtxo.script, amountSats: input.witnessUtxo.value };
+  const output = input?.nonWitnessUtxo && Transaction.fromBuffer(input.nonWitnessUtxo).outs[vout];
+  invariant(output, 'every input of our PSBTs comes with its coin');
+  return { script: output.script, amountSats: output.value };
 }
 
 /** @throws what is no error of the file system */
@@ -64,32 +78,44 @@ function errorCodeOf(error: unknown): string {
   return code;
 }
 
+type PsbtInput = Psbt['data']['inputs'][number];
+
+interface SigningParts {
+  psbt: Psbt;
+  coins: readonly OwnCoin[];
+  sighashes: Sighashes;
+  keyring: Keyring;
+}
+
+/**
+ * Digests are ours, where the library makes those of all inputs anew for each. That the key belongs to the coin is not computed here, at the
+ * price of another signature: the check of what comes back finds it.
+ */
 function signInput(
-  psbt: Psbt,
+  { psbt, coins, sighashes, keyring }: SigningParts,
   index: number,
-  keyring: Keyring,
   randomBytes: (count: number) => Uint8Array,
 ): string | undefined {
   const input = psbt.data.inputs[index];
-  const [taproot] = input?.tapBip32Derivation ?? [];
-  const [plain] = input?.bip32Derivation ?? [];
-  const where = taproot ?? plain;
+  const coin = coins[index];
+  const [where] = input?.tapBip32Derivation ?? input?.bip32Derivation ?? [];
   const key = where && keyring.keyAt(where);
-  if (!where || !key) return `Input ${index} names no key of this wallet.`;
-  const publicKey = taproot ? key.publicKey.subarray(1, 33) : key.publicKey;
-  if (Buffer.compare(publicKey, where.pubkey) !== 0) return `Input ${index} names another key than its path leads to.`;
-  if (!taproot) {
-    psbt.signInput(index, key);
+  if (!coin || !where || !key?.privateKey) return `Input ${index} names no key of this wallet.`;
+  const kind = kindOfScript(coin.script);
+  if (kind === 'tr') {
+    const privateKey = taprootKey(key);
+    invariant(privateKey, 'a taproot tweak has a key');
+    const tapKeySig = ecc.signSchnorr(sighashes.taproot(index, SIGHASH_DEFAULT), privateKey, randomBytes(32));
+    psbt.updateInput(index, { tapKeySig });
     return undefined;
   }
-  const privateKey = taprootKey(key);
-  const tweakedKey = privateKey && ecc.pointFromScalar(privateKey, true);
-  if (!privateKey || !tweakedKey) return `Input ${index} has no private key here.`;
-  psbt.signInput(index, {
-    publicKey: Buffer.from(tweakedKey),
-    sign: (hash) => ecc.sign(hash, privateKey),
-    signSchnorr: (hash) => ecc.signSchnorr(hash, privateKey, randomBytes(32)),
-  });
+  const scriptCode = keyHashScript(crypto.hash160(where.pubkey));
+  const once =
+    kind === 'pkh'
+      ? sighashes.legacyOnce(index, scriptCode)
+      : sighashes.witnessV0Once(index, scriptCode, coin.amountSats);
+  const signature = scripts.signature.encode(ecc.sign(crypto.sha256(once), key.privateKey), SIGHASH_ALL);
+  psbt.updateInput(index, { partialSig: [{ pubkey: where.pubkey, signature }] });
   return undefined;
 }
 
@@ -107,39 +133,38 @@ interface Keyring {
 
 /**
  * Keys by origin and path. A descriptor without an origin is told by the fingerprint of its extended key, so the accounts that the
- * ledger makes are known by theirs as well. Every node on the way is kept: deriving from it costs a point multiplication.
+ * ledger makes are known by theirs as well. Every node on the way is kept: each costs a point multiplication.
  */
 function createKeyring(master: BIP32Interface): Keyring {
-  const accounts = [44, 49, 84, 86].map((purpose) =>
-    master.deriveHardened(purpose).deriveHardened(1).deriveHardened(0),
-  );
-  const nodes = new Map<string, BIP32Interface>();
-  const descend = (parent: BIP32Interface, name: string, step: number): BIP32Interface => {
-    const path = `${name}/${step}`;
-    const known = nodes.get(path);
-    if (known) return known;
-    const made = parent.derive(step);
-    nodes.set(path, made);
-    return made;
+  const nodes = new Map<string, BIP32Interface | undefined>();
+  const known = (name: string, make: () => BIP32Interface | undefined): BIP32Interface | undefined => {
+    if (!nodes.has(name)) nodes.set(name, make());
+    return nodes.get(name);
   };
   return {
     keyAt({ masterFingerprint, path }) {
       const steps = stepsOf(path);
-      const root = [master, ...accounts].find(
-        ({ fingerprint }) => Buffer.compare(fingerprint, masterFingerprint) === 0,
-      );
-      if (!root || !steps) return undefined;
-      // Only the last step is another one for each coin.
-      let node = root;
+      const last = steps?.pop();
+      if (!steps || last === undefined) return undefined;
       let name = Buffer.from(masterFingerprint).toString('hex');
-      for (const step of steps.slice(0, -1)) {
-        node = descend(node, name, step);
+      let node = known(name, () => rootOf(master, masterFingerprint));
+      // Only the last step is another one for each coin.
+      for (const step of steps) {
+        const parent = node;
         name = `${name}/${step}`;
+        node = known(name, () => parent?.derive(step));
       }
-      const last = steps.at(-1);
-      return last === undefined ? undefined : node.derive(last);
+      return node?.derive(last);
     },
   };
+}
+
+function rootOf(master: BIP32Interface, fingerprint: Uint8Array): BIP32Interface | undefined {
+  const isIt = (node: BIP32Interface): boolean => Buffer.compare(node.fingerprint, fingerprint) === 0;
+  if (isIt(master)) return master;
+  return [44, 49, 84, 86]
+    .map((purpose) => master.deriveHardened(purpose).deriveHardened(1).deriveHardened(0))
+    .find(isIt);
 }
 
 function stepsOf(path: string): number[] | undefined {

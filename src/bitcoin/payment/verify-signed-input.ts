@@ -27,7 +27,9 @@ export function keyHashProgram(keyHash: Uint8Array): Uint8Array {
 }
 
 /** What a witness program of version 0 and 20 bytes stands for (BIP143). */
-const keyHashScript = (keyHash: Uint8Array): Uint8Array => Uint8Array.from([0x76, 0xa9, 20, ...keyHash, 0x88, 0xac]);
+export function keyHashScript(keyHash: Uint8Array): Uint8Array {
+  return Uint8Array.from([0x76, 0xa9, 20, ...keyHash, 0x88, 0xac]);
+}
 
 const push = (bytes: Uint8Array): Uint8Array => Uint8Array.from([bytes.length, ...bytes]);
 
