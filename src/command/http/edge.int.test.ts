@@ -324,10 +324,15 @@ describe('the OpenAPI document', () => {
       '/dev/chain/reorg',
       '/v1/accounts',
       '/v1/chain/blocks',
+      '/v1/payouts/{payoutId}/psbt',
+      '/v1/payouts/{payoutId}/resolve',
       '/v1/transfers',
       '/v1/wallets',
       '/v1/wallets/{walletId}/addresses',
       '/v1/wallets/{walletId}/scripts',
+      '/v1/withdrawals',
+      '/v1/withdrawals/{withdrawalId}/bump',
+      '/v1/withdrawals/{withdrawalId}/cancel',
     ]);
     const statuses = (path: string): string[] => Object.keys(document.paths[path]?.post?.responses ?? {}).sort();
     expect(statuses('/v1/transfers')).toEqual([
@@ -353,6 +358,22 @@ describe('the OpenAPI document', () => {
       '413',
       '415',
       '422',
+      '431',
+      '500',
+      '503',
+    ]);
+    const ofCommand = ['202', '400', '401', '403', '404', '409', '413', '415', '422', '431', '500', '503'];
+    for (const path of ['/v1/withdrawals', '/v1/withdrawals/{withdrawalId}/cancel', '/v1/payouts/{payoutId}/psbt']) {
+      expect(statuses(path)).toEqual(ofCommand);
+    }
+    expect(Object.keys(document.paths['/v1/payouts/{payoutId}/psbt']?.get?.responses ?? {}).sort()).toEqual([
+      '200',
+      '400',
+      '401',
+      '403',
+      '404',
+      '406',
+      '409',
       '431',
       '500',
       '503',
