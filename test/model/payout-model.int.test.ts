@@ -1,0 +1,181 @@
+import fc from 'fast-check';
+import { graphql } from 'graphql';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createPostgresOutbox } from '../../src/outbox/postgres-outbox.js';
+import { ALL_PROJECTIONS } from '../../src/projections/all-projections.js';
+import { rebuildProjections } from '../../src/projections/rebuild/rebuild-projections.js';
+import { readSchema } from '../../src/projections/tables/identifiers.js';
+import { verifyLedger } from '../../src/projections/verify/verify-ledger.js';
+import { createAsOf } from '../../src/query/as-of.js';
+import { buildQuerySchema } from '../../src/query/graphql/build-schema.js';
+import { Reader } from '../../src/query/reader.js';
+import type { ReaderDeps } from '../../src/query/reader.js';
+import { createReadDatabase } from '../../src/query/sql/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { tellLog } from '../support/ledger-log.js';
+import type { ToldEvent } from '../support/ledger-log.js';
+import { oracleAt, walletAt } from '../support/ledger-oracle.js';
+import { dumpTables, projectToHead } from '../support/live-read-models.js';
+import { tellPayouts } from '../support/payout-model.js';
+import { payoutOracleAt } from '../support/payout-oracle.js';
+
+const RUNS = Number(process.env['MODEL_RUNS'] ?? 12);
+const SEED = Number(process.env['MODEL_SEED'] ?? Math.trunc(Math.random() * 0x7fffffff));
+/** Every position of a short history, every so many of a long one. */
+const POSITIONS = 14;
+
+let database: TestDatabase;
+const schema = buildQuerySchema();
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(async () => {
+  await database.drop();
+});
+
+test(`withdrawals and payouts equal the oracle at every position and height, and rebuild row for row (seed ${SEED})`, async () => {
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.nat(255), { minLength: 20, maxLength: 70 }), async (choices) => {
+      run += 1;
+      const ledger = `payouts-${run}`;
+      const { pool, ownerPool } = database;
+      const events = tellPayouts(choices);
+      const first = Math.trunc(events.length / 2);
+      await tellLog(ownerPool, ledger, events.slice(0, first));
+      expect(await projectToHead(pool, ledger, () => 1 + ((choices[0] ?? 0) % 7))).toEqual([]);
+      await rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS });
+      await tellLog(ownerPool, ledger, events.slice(first));
+      expect(await projectToHead(pool, ledger, () => 1 + ((choices[1] ?? 0) % 7))).toEqual([]);
+      const ask = createAsk(ledger, BigInt(events.length));
+      const step = Math.max(1, Math.floor(events.length / POSITIONS));
+      for (let position = events.length; position > 6; position -= step) {
+        compare(await ask({ position: String(position) }), events, position, Infinity);
+        const top = oracleAt(events, position).tip?.height ?? 0;
+        for (let height = 1; height <= top; height += 1) {
+          compare(await ask({ position: String(position), height }), events, position, height);
+        }
+      }
+      expect((await verifyLedger({ pool, ledger, projections: ALL_PROJECTIONS })).mismatches).toEqual([]);
+      const dump = await dumpTables(pool, readSchema(ledger));
+      await rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS });
+      expect(await dumpTables(pool, readSchema(ledger)), 'rebuilt, row for row').toEqual(dump);
+    }),
+    { seed: SEED, numRuns: RUNS, endOnFailure: process.env['MODEL_SHRINK'] === undefined },
+  );
+}, 600_000);
+
+const STATUSES = ['requested', 'prepared', 'signed', 'broadcast', 'confirming', 'completed', 'cancelled'] as const;
+
+interface Answer extends Record<(typeof STATUSES)[number], { edges: { node: { id: string } }[] }> {
+  withdrawals: { edges: { node: Withdrawal }[] };
+  payouts: { edges: { node: Payout }[] };
+  accounts: { edges: { node: { id: string; reservedSats: string; availableSats: string } }[] };
+  wallet: { reservedSats: string; confirmedSats: string; coins: { edges: { node: Coin }[] } } | null;
+  ledger: Record<
+    'differenceSats' | 'customersSats' | 'houseSats' | 'suspenseSats' | 'transitSats' | 'feesSats',
+    string
+  >;
+}
+
+interface Withdrawal {
+  id: string;
+  status: string;
+  confirmations: number;
+  candidates: string[];
+  history: { position: string; type: string }[];
+}
+
+interface Payout {
+  id: string;
+  status: string;
+  withdrawals: { id: string }[];
+  candidates: { number: number; transactions: { txid: string; raw: string }[] }[];
+}
+
+interface Coin {
+  amountSats: string;
+  reserved: boolean;
+  height: number | null;
+}
+
+const QUERY = `query ($asOf: AsOf) {
+  withdrawals(first: 100, asOf: $asOf) { edges { node {
+    id status statusSince overdueSince confirmations txid candidates block { height } history { position type txid }
+  } } }
+  payouts(first: 100, asOf: $asOf) { edges { node {
+    id status statusSince confirmations withdrawals { id } wallet { id } waitReason
+    candidates { number kind inputs { txid } outputs { change } transactions { txid raw answer confirmations } }
+  } } }
+  accounts(first: 10, asOf: $asOf) { edges { node { id reservedSats availableSats } } }
+  wallet(id: "w", asOf: $asOf) { reservedSats confirmedSats coins(first: 100) { edges { node { amountSats reserved height } } } }
+  ledger(asOf: $asOf) { differenceSats customersSats houseSats suspenseSats transitSats feesSats }
+  ${STATUSES.map((status) => `${status}: withdrawals(filter: { status: "${status}" }, first: 100, asOf: $asOf) { edges { node { id } } }`).join('\n')}
+}`;
+
+type Ask = (asOf: object) => Promise<Answer>;
+
+function createAsk(ledger: string, head: bigint): Ask {
+  const read = createReadDatabase(database.pool, ledger);
+  const outbox = createPostgresOutbox({ pool: database.pool, ledger });
+  // Everything is projected; nothing moves.
+  const readModels: ReaderDeps['readModels'] = {
+    reached: () => Promise.resolve(head),
+    tipAt: () => undefined,
+    waitFor: () => Promise.resolve(head),
+    onAdvanced: () => () => undefined,
+    status: () => Promise.resolve([]),
+  };
+  const deps: ReaderDeps = {
+    database: read,
+    outbox,
+    readModels,
+    resolveAsOf: createAsOf({ database: read, outbox, readModels }),
+  };
+  return async (asOf) => {
+    const contextValue = { reader: new Reader(deps, ['blocks']) };
+    const { data, errors } = await graphql({ schema, source: QUERY, contextValue, variableValues: { asOf } });
+    expect(errors, JSON.stringify(asOf)).toBeUndefined();
+    return data as unknown as Answer;
+  };
+}
+
+function compare(answer: Answer, events: readonly ToldEvent[], position: number, height: number): void {
+  const oracle = payoutOracleAt(events, position, height);
+  const where = `position ${position}, height ${height}`;
+  const told = answer.withdrawals.edges.map(
+    ({ node: { id, status, confirmations, candidates } }): [string, unknown] => [
+      id,
+      { status, confirmations, candidates },
+    ],
+  );
+  expect(new Map(told.sort()), `withdrawals at ${where}`).toEqual(new Map([...oracle.withdrawals].sort()));
+  for (const { node } of answer.withdrawals.edges) {
+    expect(node.history[0]?.type, `${node.id} begins, at ${where}`).toBe('FundsReserved');
+    const positions = node.history.map((event) => Number(event.position));
+    expect(positions).toEqual([...new Set(positions)].sort((a, b) => a - b));
+    expect(positions.at(-1)).toBeLessThanOrEqual(position);
+  }
+  for (const status of STATUSES) {
+    const expected = [...oracle.withdrawals].filter(([, withdrawal]) => withdrawal.status === status).map(([id]) => id);
+    const listed = answer[status].edges.map(({ node }) => node.id);
+    expect(listed.sort(), `${status} at ${where}`).toEqual(expected.sort());
+  }
+  const payouts = answer.payouts.edges.map(({ node: { id, status } }): [string, string] => [id, status]);
+  expect(new Map(payouts.sort()), `payouts at ${where}`).toEqual(new Map([...oracle.payouts].sort()));
+  for (const { node } of answer.accounts.edges) {
+    expect(node.reservedSats, `${node.id} at ${where}`).toBe(String(oracle.reserved.get(node.id) ?? 0n));
+  }
+  expect(answer.wallet?.reservedSats, `reserved coins at ${where}`).toBe(String(oracle.reservedCoins));
+  const reserved = (answer.wallet?.coins.edges ?? []).filter(({ node }) => node.reserved && node.height !== null);
+  expect(reserved.reduce((sum, { node }) => sum + BigInt(node.amountSats), 0n)).toBe(oracle.reservedCoins);
+  const chain = oracleAt(events, position);
+  expect(answer.wallet?.confirmedSats).toBe(String(walletAt(chain, 'w', height).confirmed));
+  if (height !== Infinity) return;
+  const { customersSats, houseSats, suspenseSats, transitSats, feesSats, differenceSats } = answer.ledger;
+  expect([suspenseSats, differenceSats], `alarms at ${where}`).toEqual(['0', '0']);
+  const sum = BigInt(answer.wallet?.confirmedSats ?? 0) + BigInt(transitSats) + BigInt(feesSats);
+  expect(sum, `books at ${where}`).toBe(BigInt(customersSats) + BigInt(houseSats));
+}
