@@ -242,6 +242,24 @@ describe('what other streams must say first', () => {
     await done(prepare());
   });
 
+  it('no payout is started for a withdrawal that was not asked for, or not like that', async () => {
+    const like = (change: Partial<PaidWithdrawal>, wallet = walletId): Promise<object> =>
+      commands.startPayout(startedWith([{ ...A, ...change }, B], { payoutId, walletId: wallet }));
+    expect(await like({ withdrawalId: 'nobody-asked' })).toMatchObject({ rejected: 'withdrawal-not-found' });
+    for (const change of [
+      { amountSats: '10001' },
+      { script: paid(999).script },
+      { address: 'elsewhere' },
+      { accountId: B.accountId },
+      { maxFeeSats: null },
+    ]) {
+      await expect(like(change)).rejects.toThrow(InvariantError);
+    }
+    await expect(like({}, 'another')).rejects.toThrow(InvariantError);
+    expect(await store.readStream(`payout-${payoutId}`, 0n, 1)).toEqual([]);
+    await done(start());
+  });
+
   it('no two payouts get a withdrawal, whichever process asks first', async () => {
     const others = createLedgerCommands(freshParts());
     const answers = await Promise.all([

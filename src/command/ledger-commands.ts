@@ -15,11 +15,13 @@ import type {
   WithdrawalRemoved,
 } from '../domain/events/payout-events.js';
 import type {
+  FundsReserved,
   WithdrawalAssigned,
   WithdrawalCancelled,
   WithdrawalDeferred,
   WithdrawalFailed,
 } from '../domain/events/withdrawal-events.js';
+import { withdrawalEventId } from '../domain/new-event.js';
 import { closePayout, type ClosePayout } from '../domain/payout/close-payout.js';
 import { deferPayout } from '../domain/payout/defer-payout.js';
 import { haltPayout } from '../domain/payout/halt-payout.js';
@@ -171,7 +173,14 @@ export function createLedgerCommands(parts: CommandParts): LedgerCommands {
             ? failWithdrawal(command, state)
             : reject('payout-not-ready', `Payout '${command.payoutId}' was not given up.`),
       }),
-    startPayout: onStream(payouts, ofPayout, startPayout),
+    startPayout: (command, cause) =>
+      tell(parts.ledger, payouts, {
+        stream: ofPayout(command),
+        cause,
+        prepare: (state) => (state.started === null ? unlikeTheLog(parts, command) : Promise.resolve(undefined)),
+        decide: (state, unlike) =>
+          unlike !== undefined && state.started === null ? unlike : startPayout(command, state),
+      }),
     removeWithdrawal: onStream(payouts, ofPayout, removeWithdrawal),
     prepareCandidate: (command, cause) =>
       tell(parts.ledger, payouts, {
@@ -231,6 +240,36 @@ async function tell<S, F>(
     case 'key-used':
       throw new InvariantError(`what is told to ${stream} has no idempotency key`);
   }
+}
+
+/**
+ * Who asks for a payout has its withdrawals from a read model. What is paid, to whom, is held against the log itself, because only
+ * the log is the book.
+ *
+ * @throws InvariantError where the read model says something else than the log
+ */
+async function unlikeTheLog(
+  { reads, ledger }: CommandParts,
+  { walletId, withdrawals }: PayoutStarted,
+): Promise<Rejection | undefined> {
+  const idOf = (withdrawalId: string): string => withdrawalEventId(ledger, withdrawalId);
+  const requested = await reads.findData(withdrawals.map(({ withdrawalId }) => idOf(withdrawalId)));
+  for (const { withdrawalId, accountId, address, script, amountSats, maxFeeSats } of withdrawals) {
+    const found = requested.get(idOf(withdrawalId));
+    if (found === undefined) return reject('withdrawal-not-found', `There is no withdrawal '${withdrawalId}'.`);
+    // Checked when it was written.
+    const asked = found.data as FundsReserved;
+    invariant(
+      asked.walletId === walletId &&
+        asked.accountId === accountId &&
+        asked.address === address &&
+        asked.script === script &&
+        asked.amountSats === amountSats &&
+        asked.maxFeeSats === maxFeeSats,
+      `withdrawal ${withdrawalId} is to be paid as it was asked for`,
+    );
+  }
+  return undefined;
 }
 
 /** The payout that had the withdrawal and took it out. It never takes it in again, so the answer cannot grow old. */

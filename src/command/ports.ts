@@ -34,6 +34,8 @@ export interface CommandLog {
   existingEvents(ids: readonly string[]): Promise<Set<string>>;
   /** The event of this id. */
   findEvent(id: string): Promise<RecordedEvent | undefined>;
+  /** What the events of these ids say, upcast; without those that do not exist. */
+  findData(ids: readonly string[]): Promise<Map<string, Pick<RecordedEvent, 'type' | 'data'>>>;
 }
 
 /** What came of looking at something signed. */

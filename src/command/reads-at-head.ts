@@ -51,6 +51,11 @@ export class ReadsAtHead {
     return asRead(this.log.findEvent(id));
   }
 
+  /** From the log itself: never behind. */
+  findData(ids: readonly string[]): Promise<Map<string, Pick<RecordedEvent, 'type' | 'data'>>> {
+    return asRead(this.log.findData(ids));
+  }
+
   async creditsSats(accountId: string): Promise<bigint> {
     return (await asRead(this.#credits.get(accountId))) ?? 0n;
   }
