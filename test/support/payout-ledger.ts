@@ -5,11 +5,13 @@ import { createFollower } from '../../src/bitcoin/follow/follower.js';
 import { createLocalKeys } from '../../src/bitcoin/keys/local-keys.js';
 import { createBuiltinPaymentNode } from '../../src/bitcoin/payment/builtin-payment-node.js';
 import { createLocalSigner } from '../../src/bitcoin/payment/local-signer.js';
+import { checkSigned } from '../../src/bitcoin/payment/check-signed.js';
 import { createManualSigner } from '../../src/bitcoin/payment/manual-signer.js';
 import type { PaymentNode } from '../../src/bitcoin/payment/payment-node.js';
 import type { PsbtSigner } from '../../src/bitcoin/payment/signer.js';
 import type { RegtestChain } from '../../src/bitcoin/regtest/regtest-chain.js';
 import { createRegtestSource } from '../../src/bitcoin/regtest/regtest-source.js';
+import { createChainEvidence } from '../../src/app/chain-evidence.js';
 import { createCommandReads } from '../../src/app/command-reads.js';
 import { createCommandParts, type CommandParts } from '../../src/command/command-parts.js';
 import { decidedEvents } from '../../src/command/decided-events.js';
@@ -17,11 +19,18 @@ import { CreateWalletCommand, CreateWalletHandler } from '../../src/command/hand
 import { IssueAddressCommand, IssueAddressHandler } from '../../src/command/handlers/issue-address.js';
 import { OpenAccountCommand, OpenAccountHandler } from '../../src/command/handlers/open-account.js';
 import { createLedgerCommands, type LedgerCommands } from '../../src/command/ledger-commands.js';
+import { BumpWithdrawalCommand, BumpWithdrawalHandler } from '../../src/command/handlers/bump-withdrawal.js';
+import { CancelWithdrawalCommand, CancelWithdrawalHandler } from '../../src/command/handlers/cancel-withdrawal.js';
+import { ResolvePayoutCommand, ResolvePayoutHandler } from '../../src/command/handlers/resolve-payout.js';
 import { createPostgresCommandLog } from '../../src/command/postgres-command-log.js';
 import type { CommandOutcome } from '../../src/command/run-command.js';
 import { accountStream } from '../../src/domain/account/account-state.js';
 import { reserveFunds } from '../../src/domain/account/reserve-funds.js';
+import type { PlannedTransaction } from '../../src/domain/events/payout-events.js';
 import type { Signer } from '../../src/domain/events/wallet-events.js';
+import type { Found } from '../../src/domain/events/chain-events.js';
+import type { DomainEvent } from '../../src/domain/events/event-types.js';
+import { postingsOf } from '../../src/domain/postings-of.js';
 import { payoutStream } from '../../src/domain/payout/payout-state.js';
 import { isRejection } from '../../src/domain/rejection.js';
 import type { EventStore, RecordedEvent } from '../../src/eventstore/event-store.js';
@@ -32,6 +41,8 @@ import { ALL_PROJECTIONS } from '../../src/projections/all-projections.js';
 import { createPayoutWork } from '../../src/projections/read/payout-work.js';
 import { rebuildProjections } from '../../src/projections/rebuild/rebuild-projections.js';
 import { createProjectionRunner } from '../../src/projections/runner/projection-runner.js';
+import { createManualSigning } from '../../src/workflow/payout-signing.js';
+import { unsignedPsbt } from '../../src/workflow/steps/sign.js';
 import type { WorkflowOptions, Workflow } from '../../src/workflow/workflow.js';
 import { createWorkflow } from '../../src/workflow/workflow.js';
 import type { PaymentPolicy } from '../../src/workflow/workflow-parts.js';
@@ -95,6 +106,11 @@ export interface PayoutLedger {
   /** All events, or those of some types. */
   events(...types: string[]): Promise<RecordedEvent[]>;
   payoutIds(): Promise<string[]>;
+  cancel(withdrawalId: string): Promise<CommandOutcome>;
+  bump(withdrawalId: string, feeRateSatsPerVbyte?: number): Promise<CommandOutcome>;
+  resolve(payoutId: string, outcome: 'pay-again' | 'paid' | 'give-up', byTxid: string): Promise<CommandOutcome>;
+  /** Signs anything with the wallet's own key, as a thief with a copy of it could: the raw transaction in hex. */
+  signWithKey(transaction: PlannedTransaction): Promise<{ txid: string; transaction: string }>;
   /** What an address has got on the best chain, by output. */
   receivedAt(address: string): bigint[];
   books(): Promise<Map<string, bigint>>;
@@ -138,12 +154,13 @@ export async function openPayoutLedger(
     onHalt: onFatal,
   });
   await runner.start();
+  const source = createRegtestSource(chain);
   const follower = createFollower({
     ledger,
     network: 'regtest',
     store,
     outbox,
-    source: createRegtestSource(chain),
+    source,
     startBlock: undefined,
     depositConfirmations: 1,
     finalityDepth: 144,
@@ -152,6 +169,8 @@ export async function openPayoutLedger(
     onFatal,
   });
   await follower.start();
+  const node = createBuiltinPaymentNode(chain);
+  const work = createPayoutWork({ database: pool, ledger, progress: runner });
   const directory = join(temporaryDirectory(), 'keys');
   const keys = createLocalKeys({ directory, network: 'regtest', randomBytes });
   const partsOn = (on: EventStore): CommandParts =>
@@ -163,22 +182,24 @@ export async function openPayoutLedger(
       log: createPostgresCommandLog({ pool, outbox }),
       keys,
       sleep: () => Promise.resolve(),
+      signing: createManualSigning({ network: 'regtest', node, walletOf: (walletId) => work.wallet(walletId) }),
+      evidence: createChainEvidence({ pool, ledger, blocks: (hashes) => source.blocks(hashes) }),
     });
   const parts = partsOn(store);
   const clock = { aheadMs: 0 };
-  const node = createBuiltinPaymentNode(chain);
   const signers: Record<Signer, PsbtSigner> = {
     none: createManualSigner(),
     http: createManualSigner(),
     local: createLocalSigner({ keys, network: 'regtest', randomBytes }),
   };
+  let keysUsed = 0;
   let seed = 1;
   const workflowOn = (commands: LedgerCommands): Workflow => {
     const workflowOptions: WorkflowOptions = {
       network: 'regtest',
       policy: { ...TEST_POLICY, ...options.policy },
       commands,
-      work: createPayoutWork({ database: pool, ledger, progress: runner }),
+      work,
       node: options.wrapNode?.(node) ?? node,
       signers: options.wrapSigners?.(signers) ?? signers,
       outbox,
@@ -254,13 +275,28 @@ export async function openPayoutLedger(
         .filter((coin) => Buffer.compare(coin.script, script) === 0)
         .map((coin) => coin.amountSats);
     },
-    books: async () => {
-      const { rows } = await pool.query<{ book: string; balance: string }>(
-        `SELECT DISTINCT ON (book) book, balance_sats::text AS balance FROM "read_${ledger}".book_balance
-         WHERE to_position = 9223372036854775807 ORDER BY book, height DESC`,
-      );
-      return new Map(rows.map(({ book, balance }) => [book, BigInt(balance)]));
+    cancel: (withdrawalId) =>
+      new CancelWithdrawalHandler(parts).execute(
+        new CancelWithdrawalCommand(context(`cancel ${++keysUsed}`), { withdrawalId, reason: null }),
+      ),
+    bump: (withdrawalId, feeRateSatsPerVbyte) =>
+      new BumpWithdrawalHandler(parts).execute(
+        new BumpWithdrawalCommand(context(`bump ${++keysUsed}`), { withdrawalId, feeRateSatsPerVbyte }),
+      ),
+    resolve: (payoutId, outcome, byTxid) =>
+      new ResolvePayoutHandler(parts).execute(
+        new ResolvePayoutCommand(context(`resolve ${++keysUsed}`), { payoutId, outcome, byTxid, note: '' }),
+      ),
+    signWithKey: async (transaction) => {
+      const walletOf = (walletId: string) => work.wallet(walletId);
+      const psbt = await unsignedPsbt({ network: 'regtest', node, walletOf }, 'hot', transaction);
+      const answer = await signers.local.sign({ payoutId: 'none', walletId: 'hot', psbt });
+      if (answer.kind !== 'signed') throw new Error(answer.detail);
+      const checked = checkSigned(answer.signed, transaction);
+      if (checked.kind !== 'complete') throw new Error(JSON.stringify(checked));
+      return checked;
     },
+    books: async () => booksOf(await self.events()),
     close: async () => {
       await follower.stop();
       await store.close();
@@ -275,6 +311,21 @@ export async function openPayoutLedger(
     throw error;
   }
   return self;
+}
+
+/** Balances of all books, from the log alone. */
+function booksOf(events: readonly RecordedEvent[]): Map<string, bigint> {
+  const books = new Map<string, bigint>();
+  const blocks = new Map<string, Found>();
+  for (const { type, data } of events) {
+    const event = { type, data } as DomainEvent;
+    if (event.type === 'BlockConnected') blocks.set(event.data.hash, event.data.found);
+    const isBlock = event.type === 'BlockConnected' || event.type === 'BlockDisconnected';
+    for (const { book, amountSats } of postingsOf(event, isBlock ? blocks.get(event.data.hash) : undefined)) {
+      books.set(book, (books.get(book) ?? 0n) + amountSats);
+    }
+  }
+  return books;
 }
 
 const context = (idempotencyKey: string) => ({
