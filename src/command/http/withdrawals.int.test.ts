@@ -193,6 +193,32 @@ describe('POST /v1/withdrawals', () => {
     for (const answer of answers) if (answer.status !== 202) expectProblem(answer, 'withdrawal-exists', path);
   });
 
+  it('with one id through two processes at the same moment is one withdrawal, and disturbs no other command', async () => {
+    const other = await startCommandServer({ database });
+    try {
+      const there = createLedgerClient(other.url);
+      const answers = await Promise.all(
+        Array.from({ length: 60 }, async (_, n) => {
+          const withdrawalId = `both-${n}`;
+          const body = (accountId: string): object => withdrawal({ withdrawalId, accountId, amountSats: '300' });
+          const [one, two, bystander] = await Promise.all([
+            post(path, body('alice')),
+            there.post(path, body('life'), key()),
+            there.post('/v1/accounts', { accountId: `bystander-${n}` }, key()),
+          ]);
+          return { both: [one, two], bystander };
+        }),
+      );
+      for (const { both, bystander } of answers) {
+        expect(both.map(({ status }) => status).sort()).toEqual([202, 409]);
+        for (const answer of both) if (answer.status !== 202) expectProblem(answer, 'withdrawal-exists', path);
+        expect(bystander.status).toBe(201);
+      }
+    } finally {
+      await other.close();
+    }
+  });
+
   it('never overspends: two hundred at once on one account, with fees and transfers among them', async () => {
     await Promise.all(
       Array.from({ length: 200 }, (_, n) =>
