@@ -3,23 +3,28 @@ import type { Follower } from '../bitcoin/follow/follower.js';
 import type { FollowerState } from '../bitcoin/follow/follower-status.js';
 import type { Outbox } from '../outbox/outbox.js';
 import type { ProjectionRunner } from '../projections/runner/projection-runner.js';
+import { readHaltedPayouts } from '../query/payments-summary.js';
 import type { HealthCheck } from '../query/ports.js';
 
 /** More than this many events behind, answers about the present are stale for longer than a client waits. */
 const MAX_LAG_EVENTS = 10_000n;
+
+/** Payouts that a check names: the first ones say enough. */
+const MAX_NAMED = 10;
 
 /** States in which the ledger does what it should. A node that is behind is waited for; the answers are right meanwhile. */
 const GOOD_STATES: ReadonlySet<FollowerState> = new Set(['synced', 'syncing', 'node-behind']);
 
 export interface HealthDeps {
   pool: pg.Pool;
+  ledger: string;
   outbox: Outbox;
   runner: ProjectionRunner;
   follower: Follower;
 }
 
 /** What `GET /health/ready` asks, part by part. */
-export function createHealthChecks({ pool, outbox, runner, follower }: HealthDeps): readonly HealthCheck[] {
+export function createHealthChecks({ pool, ledger, outbox, runner, follower }: HealthDeps): readonly HealthCheck[] {
   return [
     {
       name: 'database',
@@ -61,6 +66,18 @@ export function createHealthChecks({ pool, outbox, runner, follower }: HealthDep
           ok: GOOD_STATES.has(state),
           detail: `${state} at ${where}${detail === undefined ? '' : `: ${detail}`}`,
         });
+      },
+    },
+    {
+      name: 'payouts',
+      check: async () => {
+        const halted = await readHaltedPayouts({ pool, ledger });
+        return halted.length === 0
+          ? { ok: true, detail: 'none is halted' }
+          : {
+              ok: false,
+              detail: `a coin was spent by somebody else, a person has to decide: ${halted.slice(0, MAX_NAMED).join(', ')}`,
+            };
       },
     },
   ];

@@ -26,6 +26,8 @@ import { createDevChain } from './dev-chain.js';
 import { createApi } from './http-app.js';
 import { createHealthChecks } from './health-checks.js';
 import { observeLedger } from './observe-ledger.js';
+import { observePayments } from './observe-payments.js';
+import { readPaymentsSummary } from '../query/payments-summary.js';
 import { openDatabase } from './open-database.js';
 import { openChainSide } from './open-chain-side.js';
 import { openPaymentNode, openSigners, openWorkflow } from './open-workflow.js';
@@ -141,12 +143,14 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
 
     const metrics = createMetrics();
     const observed = observeLedger(metrics, { follower: chain.follower, runner, outbox });
+    const { overdueMinutes } = config;
+    const payments = observePayments(metrics, () => readPaymentsSummary({ pool, ledger, overdueMinutes }), Date.now);
     const api = await createApi({
       config,
       logger,
       onFatal,
       scrape: async () => {
-        await observed.refresh();
+        await Promise.all([observed.refresh(), payments.refresh()]);
         return { contentType: metrics.registry.contentType, text: await metrics.registry.metrics() };
       },
       commands: {
@@ -165,7 +169,8 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
           status: () => runner.status(),
           isToldHere: () => runner.isLeader(),
         }),
-        health: createHealthChecks({ pool, outbox, runner, follower: chain.follower }),
+        health: createHealthChecks({ pool, ledger, outbox, runner, follower: chain.follower }),
+        overdueMinutes,
       },
     });
     // Requests end before what works for them.

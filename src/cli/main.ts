@@ -5,7 +5,9 @@ import { exitWithError } from './exit.js';
 import { runMigrate } from './migrate-command.js';
 import { runRebuild } from './rebuild-command.js';
 import { runStart } from './start-command.js';
+import { runPayouts } from './payouts-command.js';
 import { runVerify } from './verify-command.js';
+import { runWithdrawals } from './withdrawals-command.js';
 import { VERSION } from '../platform/version.js';
 
 const program = new Command('tallystick')
@@ -34,6 +36,28 @@ program
   .description('replay everything and compare it with every read model and with the books; exit 1 on any mismatch')
   .option('--json', 'progress and result as JSON lines')
   .action(runVerify);
+
+program
+  .command('withdrawals')
+  .description('withdrawals, the newest first')
+  .option('--status <status>', 'requested, prepared, signed, broadcast, confirming, completed, cancelled or failed')
+  .option('--overdue', 'only those that are in their status for too long')
+  .option('--account <id>', 'only those of an account')
+  .option('--limit <number>', 'at most so many', '50')
+  .option('--json', 'one JSON object per line')
+  .action(runWithdrawals);
+
+program
+  .command('payouts')
+  .description('payouts, the newest first')
+  .option(
+    '--status <status>',
+    'started, prepared, signed, broadcast, confirming, completed, final, halted, cancelled or failed',
+  )
+  .option('--wallet <id>', 'only those of a wallet')
+  .option('--limit <number>', 'at most so many', '50')
+  .option('--json', 'one JSON object per line')
+  .action(runPayouts);
 
 program
   .command('blocks')

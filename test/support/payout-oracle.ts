@@ -175,7 +175,9 @@ export function payoutOracleAt(events: readonly ToldEvent[], position: number, h
       return { status: 'requested', confirmations: 0, candidates: [] };
     }
     const { status, confirmations, candidates } = payoutStatus(started.data.payoutId);
-    const shown = status === 'started' ? 'requested' : status === 'final' ? 'completed' : status;
+    // Cancelled with all its other withdrawals: as far as this one knows at the height, it still waits.
+    const waits = status === 'started' || status === 'cancelled';
+    const shown = waits ? 'requested' : status === 'final' ? 'completed' : status;
     return { status: shown, confirmations, candidates };
   }
 

@@ -2,9 +2,8 @@ import type { ResolvedAsOf } from '../as-of.js';
 import { validAt } from './fragments.js';
 
 /** Parameters of everything here: `$1` position, `$2` chain position, `$3` height, `$4` the tip's height, `$5` ledger. */
-export async function paymentMoment(at: ResolvedAsOf, ledger: string): Promise<unknown[]> {
-  const tip = await at.tip;
-  return [at.position, at.chainPosition, at.ceiling, tip?.height ?? null, ledger];
+export function paymentMoment(at: ResolvedAsOf, ledger: string): unknown[] {
+  return [at.position, at.chainPosition, at.ceiling, at.tip?.height ?? null, ledger];
 }
 
 /**

@@ -103,7 +103,7 @@ export async function readPayouts(
   const rows = await database.rows<Row>(
     'query.read-payouts',
     `SELECT q.* FROM (${payoutsSql(database.schema, '', 'AND s.payout_id = ANY($6::text[])')}) q`,
-    [...(await paymentMoment(at, database.ledger)), payoutIds],
+    [...paymentMoment(at, database.ledger), payoutIds],
   );
   return new Map(rows.map((row) => [row.payout_id, toRecord(row)]));
 }
@@ -116,12 +116,7 @@ export async function listPayouts(
   page: { before: bigint | undefined; limit: number },
 ): Promise<PayoutRecord[]> {
   const { schema, ledger } = database;
-  const values: unknown[] = [
-    ...(await paymentMoment(at, ledger)),
-    page.before ?? at.position + 1n,
-    page.limit,
-    at.bookBound,
-  ];
+  const values: unknown[] = [...paymentMoment(at, ledger), page.before ?? at.position + 1n, page.limit, at.bookBound];
   const parameter = (value: unknown): string => `$${values.push(value)}`;
   const conditions = ['AND s.position < $6::bigint AND s.position <= $8::bigint'];
   if (criteria.walletId !== undefined) conditions.push(`AND s.wallet_id = ${parameter(criteria.walletId)}::text`);
@@ -145,7 +140,7 @@ export async function countOpenPayouts(
   const rows = await database.rows<{ status: PayoutStatus; count: bigint }>(
     'query.count-open-payouts',
     `SELECT q.status, count(*) AS count FROM (${payoutsSql(schema, open(schema), '')}) q GROUP BY q.status ORDER BY q.status`,
-    await paymentMoment(at, ledger),
+    paymentMoment(at, ledger),
   );
   return rows.map(({ status, count }) => ({ status, count: Number(count) }));
 }

@@ -87,7 +87,7 @@ export async function readWithdrawals(
   const rows = await database.rows<Row>(
     'query.read-withdrawals',
     `SELECT q.* FROM (${withdrawalsSql(database.schema, '', 'AND r.withdrawal_id = ANY($8::text[])')}) q`,
-    [...(await moment(database, at, overdue)), withdrawalIds],
+    [...moment(database, at, overdue), withdrawalIds],
   );
   return new Map(rows.map((row) => [row.withdrawal_id, toRecord(row)]));
 }
@@ -102,7 +102,7 @@ export async function listWithdrawals(
 ): Promise<WithdrawalRecord[]> {
   const { schema } = database;
   const values: unknown[] = [
-    ...(await moment(database, at, overdue)),
+    ...moment(database, at, overdue),
     page.before ?? at.position + 1n,
     page.limit,
     at.bookBound,
@@ -141,7 +141,7 @@ export async function countOpenWithdrawals(
     'query.count-open-withdrawals',
     `SELECT q.status, count(*) AS count, count(q.overdue_since) AS overdue, sum(q.amount_sats)::bigint AS sats
      FROM (${withdrawalsSql(database.schema, OPEN(database.schema), '')}) q GROUP BY q.status ORDER BY q.status`,
-    await moment(database, at, overdue),
+    moment(database, at, overdue),
   );
   return rows.map(({ status, count, overdue: late, sats }) => ({
     status,
@@ -152,8 +152,8 @@ export async function countOpenWithdrawals(
 }
 
 /** After the parameters of a payment's moment: `$6` limits in minutes by status, `$7` the time that they are judged at. */
-async function moment({ ledger }: ReadDatabase, at: ResolvedAsOf, { minutes, now }: OverdueAt): Promise<unknown[]> {
-  return [...(await paymentMoment(at, ledger)), JSON.stringify(minutes), now.toISOString()];
+function moment({ ledger }: ReadDatabase, at: ResolvedAsOf, { minutes, now }: OverdueAt): unknown[] {
+  return [...paymentMoment(at, ledger), JSON.stringify(minutes), now.toISOString()];
 }
 
 /** Ids of withdrawals whose payouts are not closed, and of those whose final payment a reorg moved after all: few, with indexes of their own. */

@@ -1,0 +1,47 @@
+import type { Metrics } from '../platform/metrics.js';
+import type { PaymentsSummary } from '../query/payments-summary.js';
+
+/** Counting what is open costs some milliseconds per thousand payouts: scrapes that come faster get what the last one got. */
+const MIN_AGE_MS = 5_000;
+
+/**
+ * Where payments stand, for those who are woken when they do not move. Read at a scrape, by `refresh`; the gauges report it.
+ *
+ * @param now milliseconds
+ */
+export function observePayments(
+  metrics: Metrics,
+  read: () => Promise<PaymentsSummary | undefined>,
+  now: () => number,
+): { refresh(): Promise<void> } {
+  let summary: PaymentsSummary | undefined;
+  let readAt = -Infinity;
+  metrics.observe('withdrawals_open', 'Withdrawals that are not final, by status.', ['status'], () =>
+    (summary?.withdrawals ?? []).map(({ status, count }) => ({ labels: { status }, value: count })),
+  );
+  metrics.observe(
+    'withdrawals_overdue',
+    'Withdrawals that are in their status for longer than OVERDUE_MINUTES allow.',
+    ['status'],
+    () => (summary?.withdrawals ?? []).map(({ status, overdue }) => ({ labels: { status }, value: overdue })),
+  );
+  metrics.observe('payouts_open', 'Payouts that are not closed, by status.', ['status'], () =>
+    (summary?.payouts ?? []).map(({ status, count }) => ({ labels: { status }, value: count })),
+  );
+  metrics.observe('payouts_halted', 'Payouts of which a coin was spent by somebody else: a person decides.', [], () =>
+    summary === undefined ? [] : [{ value: summary.halted.length }],
+  );
+  metrics.observe('transit_sats', 'Payments on their way: 0 when there are none.', [], () =>
+    summary === undefined ? [] : [{ value: Number(summary.transitSats) }],
+  );
+  metrics.observe('fees_sats', 'What the fees of the network have cost the house.', [], () =>
+    summary === undefined ? [] : [{ value: Number(summary.feesSats) }],
+  );
+  return {
+    refresh: async () => {
+      if (now() - readAt < MIN_AGE_MS) return;
+      readAt = now();
+      summary = await read();
+    },
+  };
+}
