@@ -1,4 +1,4 @@
-import { Psbt, script as scripts, Transaction } from 'bitcoinjs-lib';
+import { crypto, Psbt, script as scripts, Transaction } from 'bitcoinjs-lib';
 import { describe, expect, it } from 'vitest';
 import {
   createTestPayer,
@@ -10,6 +10,8 @@ import {
 } from '../../../test/support/payment-plan.js';
 import { rawOf, signWith, withHighS } from '../../../test/support/psbt-forgery.js';
 import type { PlannedTransaction } from '../../domain/events/payout-events.js';
+import { SIGHASH_ALL, SIGHASH_DEFAULT, sighashesOf } from './sighash.js';
+import { finalForm, keyHashScript } from './verify-signed-input.js';
 import { plannedFee } from './unsigned-transaction.js';
 import { buildPsbt } from './build-psbt.js';
 import { checkSigned, MAX_SIGNED_BYTES, type CheckedSigned } from './check-signed.js';
@@ -99,6 +101,16 @@ describe.each(SCRIPT_KINDS)('what comes back signed for %s', (kind) => {
     expect(namesOf(checkSigned(rawOf(psbt.toBuffer()).toHex(), plan))).toEqual(['signature']);
   });
 
+  it.each([0x00, 0x02, 0x03, 0x81])('is refused when a good signature says that it is of hash type %d', (hashType) => {
+    const psbt = signWith(payer, unsigned, Transaction.SIGHASH_ALL);
+    expect(checkSigned(psbt.toBuffer(), plan).kind).toBe('complete');
+    for (const { partialSig, tapKeySig } of psbt.data.inputs) {
+      const signature = partialSig?.[0]?.signature ?? tapKeySig;
+      signature?.fill(hashType, signature.length - 1);
+    }
+    expect(namesOf(checkSigned(psbt.toBuffer(), plan))).toEqual(['signature']);
+  });
+
   it('is taken when the hash type ALL is written out', () => {
     expect(checkSigned(signWith(payer, unsigned, Transaction.SIGHASH_ALL).toBuffer(), plan).kind).toBe('complete');
   });
@@ -110,6 +122,25 @@ describe.each(SCRIPT_KINDS)('what comes back signed for %s', (kind) => {
     [one.script, two.script] = [two.script, one.script];
     [one.witness, two.witness] = [two.witness, one.witness];
     expect(namesOf(checkSigned(raw.toHex(), plan))).toEqual(['signature']);
+  });
+
+  it('is refused when another key signed, well, for a coin that it would have', async () => {
+    const tx = rawOf(await payer.sign(unsigned));
+    const key = createTestPayer(kind, 8).keyAt(0, 0);
+    const coins = plan.inputs.map(({ script, amountSats }) => {
+      return { script: Buffer.from(script, 'hex'), amountSats: BigInt(amountSats) };
+    });
+    const sighashes = sighashesOf(tx, coins);
+    if (kind === 'tr') tx.setWitness(0, [key.signSchnorr(sighashes.taproot(0, SIGHASH_DEFAULT))]);
+    else {
+      const code = keyHashScript(crypto.hash160(key.publicKey));
+      const once = kind === 'pkh' ? sighashes.legacyOnce(0, code) : sighashes.witnessV0Once(0, code, 300_000n);
+      const signature = scripts.signature.encode(key.sign(crypto.sha256(once)), SIGHASH_ALL);
+      const { scriptSig, witness } = finalForm(kind, { publicKey: key.publicKey, signature });
+      tx.setInputScript(0, scriptSig);
+      tx.setWitness(0, witness);
+    }
+    expect(namesOf(checkSigned(tx.toHex(), plan))).toEqual(['signature']);
   });
 
   it('is refused with anything in scriptSig or witness that need not be there', async () => {

@@ -101,6 +101,13 @@ describe('what a node answers', () => {
     expect(judgeAnswer('send', words, nothing).kind).toBe('unknown');
   });
 
+  it.each([BTCD_FEE, CORE_FEE, BAD_SIGNATURE, CORE_SCRIPT, ORPHAN])(
+    'means nothing where the node does not have a coin that it should have: %s',
+    (words) => {
+      expect(judgeAnswer('send', words, missing).kind).toBe('unknown');
+    },
+  );
+
   it('never says more in its detail than an event holds', () => {
     const words = 'x'.repeat(2_000);
     for (const view of [undefined, nothing, inMempool, inChain, conflict, spent, missing]) {
