@@ -37,11 +37,14 @@ export type Step =
 export interface NotBefore {
   prepareMs: number;
   signMs: number;
+  /** What the node has not been asked about yet. */
+  firstOfferMs: number;
+  /** The same bytes again. */
   offerMs: number;
   replaceMs: number;
 }
 
-export const AT_ONCE: NotBefore = { prepareMs: 0, signMs: 0, offerMs: 0, replaceMs: 0 };
+export const AT_ONCE: NotBefore = { prepareMs: 0, signMs: 0, firstOfferMs: 0, offerMs: 0, replaceMs: 0 };
 
 /**
  * Decides what comes next for a payout, from its events, what the chain says, and the clock. From the first signature on nothing leads
@@ -163,7 +166,7 @@ function towardsPayment(payout: PayoutView, facts: ChainFacts, notBefore: NotBef
     return due(notBefore.prepareMs) ? { kind: 'prepare' } : { kind: 'wait', untilMs: notBefore.prepareMs };
   }
   const toSend = sendable(payout);
-  if (toSend.some(({ signed }) => signed.lastAnswer === null) && due(notBefore.offerMs)) return { kind: 'offer' };
+  if (toSend.some(({ signed }) => signed.lastAnswer === null) && due(notBefore.firstOfferMs)) return { kind: 'offer' };
   // What a person signs comes back over REST; nobody is asked.
   const isUnsigned = newest.signed.length === 0;
   if (isUnsigned && payout.signer !== 'none' && due(notBefore.signMs)) {

@@ -16,6 +16,7 @@ export async function offer(parts: WorkflowParts, payout: PayoutView): Promise<v
   const { payoutId } = payout;
   const opensAtMs = nodeGate.opensAtMs();
   if (opensAtMs > 0) {
+    agenda.delay(payoutId, 'firstOfferMs', opensAtMs);
     agenda.delay(payoutId, 'offerMs', opensAtMs);
     return;
   }

@@ -1,5 +1,5 @@
 import { rateOf } from '../../bitcoin/payment/assemble-transaction.js';
-import type { ChosenFeeRate } from '../../bitcoin/payment/choose-fee-rate.js';
+import { inWords, type ChosenFeeRate } from '../../bitcoin/payment/choose-fee-rate.js';
 import { coinOfInput, type Coin } from '../../bitcoin/payment/coin.js';
 import type { RelayFees } from '../../bitcoin/payment/payment-node.js';
 import { planChild } from '../../bitcoin/payment/plan-child.js';
@@ -15,7 +15,7 @@ import { isRejection } from '../../domain/rejection.js';
 import type { WalletState } from '../../domain/wallet/wallet-state.js';
 import { backoffMs } from '../backoff.js';
 import { feeBudgetSats } from '../fee-budget.js';
-import { feeRateFor } from '../fee-rate.js';
+import { feeRateFor, type FeeAnswer } from '../fee-rate.js';
 import { planning, readMeans, type Means } from '../make-payment.js';
 import type { ReplaceCause } from '../next-step.js';
 import { changeCoins } from '../own-change.js';
@@ -91,7 +91,7 @@ async function feeFor(parts: WorkflowParts, payout: PayoutView, newest: Candidat
   switch (cause.kind) {
     case 'asked':
       return cause.feeRateSatsPerKvb === null
-        ? await feeRateFor(parts, { confirmationTarget, overdue: { previousSatsPerKvb, blocks: 0 } })
+        ? asAsked(await feeRateFor(parts, { confirmationTarget, overdue: { previousSatsPerKvb, blocks: 0 } }))
         : await feeRateFor(parts, { confirmationTarget, askedSatsPerKvb: cause.feeRateSatsPerKvb });
     case 'deadline': {
       const blocks = cause.blocksOverdue;
@@ -101,6 +101,13 @@ async function feeFor(parts: WorkflowParts, payout: PayoutView, newest: Candidat
     case 'fee-too-low':
       return await feeRateFor(parts, { confirmationTarget, overdue: { previousSatsPerKvb, blocks: 0 } });
   }
+}
+
+/** A person asked for more and named no rate: what is enough was found, but nothing is overdue. */
+function asAsked(fee: FeeAnswer): FeeAnswer {
+  if (fee.kind === 'refused') return fee;
+  const reason = `Asked for without a rate: ${inWords(fee.feeRateSatsPerKvb)} is what a replacement needs now.`;
+  return { ...fee, source: 'asked', reason };
 }
 
 /** Reserves the change of the payout's own candidates for itself. Answers the payout that was faster, and builds on it. */
