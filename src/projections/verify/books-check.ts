@@ -3,6 +3,7 @@ import type { Found } from '../../domain/events/chain-events.js';
 import { postingsOf } from '../../domain/postings-of.js';
 import type { AssembledBlock, ProjectedEvent } from '../projection.js';
 import type { MismatchList } from './mismatch.js';
+import { PaymentsCheck } from './payments-check.js';
 
 /**
  * Sees every event of the log, in order, and keeps two sets of books of its own: one from postings, one from coins. They must agree
@@ -16,8 +17,11 @@ export class BooksCheck {
   readonly #holdings = new Map<string, bigint>();
   readonly #unspent = new Map<string, { walletId: string; amountSats: bigint }>();
 
+  readonly #payments: PaymentsCheck;
+
   constructor(list: MismatchList) {
     this.#list = list;
+    this.#payments = new PaymentsCheck(list);
   }
 
   get mismatches(): MismatchList {
@@ -27,6 +31,7 @@ export class BooksCheck {
   see(event: ProjectedEvent): void {
     this.#checkSchema(event);
     this.#checkPostings(event);
+    this.#payments.see(event);
     if (event.block !== undefined) this.#checkHoldings(event, event.block);
   }
 

@@ -4,7 +4,8 @@ import type { MismatchList } from './mismatch.js';
 
 /**
  * Reconciles what the live tables say as of a position: per wallet the coins, the balance by height and the books; what accounts
- * have together and the customers' book; all books together.
+ * have together and the customers' book; per account what is set aside and the withdrawals that are open; nothing in transit without
+ * a payout; all books together.
  */
 export async function checkTotals(
   client: pg.ClientBase,
@@ -24,6 +25,12 @@ export async function checkTotals(
        held AS (${top('wallet_chain', 'wallet_id', 'confirmed_sats + immature_sats')}),
        owed_chain AS (${top('account_chain', 'account_id', 'deposited_sats')}),
        owed_books AS (${top('account_books', 'account_id', 'received_sats - sent_sats', begun)}),
+       set_aside AS (${top('account_books', 'account_id', 'reserved_sats', begun)}),
+       open_withdrawals AS (
+         SELECT r.account_id AS id, sum(r.amount_sats + coalesce(r.max_fee_sats, 0)) AS sats
+         FROM ${schema}.withdrawal w JOIN ${schema}.withdrawal_request r USING (withdrawal_id)
+         WHERE ${valid} AND NOT (w.state = 'settled' OR (w.state IN ('cancelled', 'failed') AND w.due IS NULL))
+         GROUP BY r.account_id),
        coins AS (SELECT wallet_id AS id, sum(amount_sats) AS sats FROM ${schema}.coin
                  WHERE ${valid} AND created_height IS NOT NULL AND spent_height IS NULL GROUP BY wallet_id),
        wallet AS (SELECT id FROM held UNION SELECT id FROM coins UNION SELECT substr(id, 8) FROM book WHERE starts_with(id, 'wallet:')),
@@ -37,6 +44,12 @@ export async function checkTotals(
          UNION ALL
          SELECT 'customers: books and accounts', coalesce((SELECT -sats FROM book WHERE id = 'customers'), 0),
                 coalesce((SELECT sum(sats) FROM owed_chain), 0) + coalesce((SELECT sum(sats) FROM owed_books), 0)
+         UNION ALL
+         SELECT 'account ' || id || ': reserved and withdrawals', coalesce(s.sats, 0), coalesce(o.sats, 0)
+         FROM set_aside s FULL JOIN open_withdrawals o USING (id)
+         UNION ALL
+         SELECT 'transit without payouts', coalesce((SELECT sats FROM book WHERE id = 'transit'), 0), 0
+         WHERE NOT EXISTS (SELECT FROM ${schema}.payout WHERE ${valid} AND is_open)
          UNION ALL
          SELECT 'all books', coalesce((SELECT sum(sats) FROM book WHERE id IN ('customers', 'house', 'suspense', 'wallets', 'transit', 'fees')), 0), 0)
      SELECT "where", stored::text, expected::text FROM checked WHERE stored <> expected ORDER BY "where" LIMIT ${list.room + 1}`,

@@ -3,6 +3,7 @@ import { createTestDatabase } from '../../../test/support/database.js';
 import type { TestDatabase } from '../../../test/support/database.js';
 import { tellLog } from '../../../test/support/ledger-log.js';
 import { projectToHead } from '../../../test/support/live-read-models.js';
+import * as told from '../../../test/support/payout-events.js';
 import {
   accountOpened,
   blockConnected,
@@ -41,7 +42,21 @@ const taken = {
   })),
 };
 
-/** Something in every table: a deposit, a coinbase, a spend, a transfer, a reorg with an orphan and its conflict. */
+const ASKED = { id: 'wd', account: 'bob', amount: 20 };
+const PAYMENT: told.Payment = {
+  payoutId: 'p',
+  candidate: 0,
+  txid: hashNamed('payment'),
+  inputs: [{ outpoint: `${hashNamed('transaction d')}:0`, amount: 700 }],
+  pays: [ASKED],
+  change: 670,
+  fee: 10,
+};
+
+/**
+ * Something in every table: a deposit, a coinbase, a spend, a transfer, a reorg with an orphan and its conflict, and a payout whose
+ * coin somebody else has spent.
+ */
 const HISTORY = [
   ...chainOpened(1, 3),
   accountOpened('alice'),
@@ -68,6 +83,11 @@ const HISTORY = [
   transferSent('t', 'alice', 'bob', 5),
   blockConnected(3, '3', '2', deposit('lost', 'bob', 40)),
   blockDisconnected(3, '3', '2', 4),
+  told.fundsReserved(ASKED),
+  told.payoutStarted('p', [ASKED], { completeAt: 1, finalAt: 3 }),
+  told.coinsReserved('p', PAYMENT.inputs),
+  told.candidatePrepared(PAYMENT),
+  told.candidateSigned(PAYMENT),
   blockConnected(3, '3b', '2', {
     ...taken,
     conflicts: [
