@@ -3,7 +3,7 @@ import { createLiveClient } from './live.js';
 
 const LEDGER = `subscription {
   ledger {
-    id position recordedAt customersSats walletsSats differenceSats houseSats suspenseSats
+    id position recordedAt customersSats walletsSats differenceSats houseSats suspenseSats transitSats feesSats
     tip { hash height }
     projections { name position lagEvents state reason haltedAt }
   }
@@ -12,6 +12,12 @@ const LEDGER = `subscription {
 const LISTS = `query {
   accounts(first: 20) { edges { node { id availableSats reservedSats pendingSats frozen } } pageInfo { hasNextPage } }
   transfers(first: 15) { edges { node { id direction txid index amountSats status confirmations walletId accountId } } }
+  withdrawals(first: 15) { edges { node {
+    id accountId amountSats status overdueSince confirmations txid waitReason waitDetail payoutId
+  } } }
+  overdue: withdrawals(filter: { overdue: true }, first: 15) { edges { node { id } } pageInfo { hasNextPage } }
+  payouts(first: 10) { edges { node { id walletId status confirmations txid feeSats waitReason waitDetail } } }
+  halted: payouts(filter: { status: "halted" }, first: 10) { edges { node { id halt { byTxid outpoint height } } } }
   reorgs(first: 5) { edges { node { position recordedAt forkHeight depth disconnected connected } } }
   wallets(first: 1) { edges { node { id } } }
 }`;
@@ -84,6 +90,9 @@ function showLedger(ledger) {
   const agrees = ledger.differenceSats === '0' && ledger.suspenseSats === '0';
   $('verdict').className = agrees ? 'good' : 'bad';
   $('verdict-note').textContent = agrees ? 'books and chain agree' : 'books and chain do not agree';
+  $('transit').textContent = btc(ledger.transitSats);
+  $('fees-note').textContent =
+    ledger.feesSats === '0' ? 'payments that are not settled' : `${btc(ledger.feesSats)} of fees paid by the house`;
   $('tip').textContent = ledger.tip ? `block ${ledger.tip.height}` : 'no chain yet';
   $('tip-hash').textContent = ledger.tip ? ledger.tip.hash : '';
   $('position').textContent = ledger.position;
@@ -100,7 +109,8 @@ function showLedger(ledger) {
   for (const { name, state, reason, haltedAt } of ledger.projections) {
     if (state === 'halted') alarms.push(`The read model ${name} halted before position ${haltedAt}: ${reason}`);
   }
-  $('alarms').replaceChildren(...alarms.map((text) => element('p', { class: 'alarm', role: 'alert' }, text)));
+  alarmsOf.ledger = alarms;
+  showAlarms();
   show(
     'projections',
     table(
@@ -115,7 +125,84 @@ function showLedger(ledger) {
   );
 }
 
-function showLists({ accounts, transfers, reorgs, wallets }) {
+/** What the ledger and the lists have to say, each as of its last answer. */
+const alarmsOf = { ledger: [], payments: [] };
+
+function showAlarms() {
+  const alarms = [...alarmsOf.ledger, ...alarmsOf.payments];
+  $('alarms').replaceChildren(...alarms.map((text) => element('p', { class: 'alarm', role: 'alert' }, text)));
+}
+
+/** How a payment's status is shown; the others are on their way. */
+const PAYMENT_KINDS = { completed: 'good', final: 'good', failed: 'bad', halted: 'bad' };
+
+function showPayments({ withdrawals, payouts, overdue, halted }) {
+  alarmsOf.payments = nodes(halted).map(
+    ({ id, halt }) =>
+      `Payout ${id} is halted: ${halt?.byTxid} spent its coin ${halt?.outpoint}. A person has to decide: see docs/withdrawals.md`,
+  );
+  const late = nodes(overdue);
+  if (late.length > 0) {
+    const more = overdue.pageInfo.hasNextPage ? ' and more' : '';
+    alarmsOf.payments.push(`Overdue withdrawals: ${late.map(({ id }) => id).join(', ')}${more}`);
+  }
+  showAlarms();
+  const withdrawalRows = nodes(withdrawals).map((withdrawal) => [
+    withdrawal.id,
+    withdrawal.accountId,
+    btc(withdrawal.amountSats),
+    badge(withdrawal.status, withdrawal.overdueSince ? 'bad' : (PAYMENT_KINDS[withdrawal.status] ?? '')),
+    String(withdrawal.confirmations),
+    reason(withdrawal),
+    transaction(withdrawal.txid),
+  ]);
+  show(
+    'withdrawals',
+    withdrawalRows.length > 0
+      ? table(
+          ['Withdrawal', 'Account', '#Amount', 'Status', '#Confirmations', 'Waits for', 'Transaction'],
+          withdrawalRows,
+        )
+      : empty(
+          'None so far. Once an account has money:',
+          command('/v1/withdrawals', 'first-withdrawal', {
+            accountId: 'alice',
+            address: '<an address>',
+            amountSats: '50000',
+          }),
+        ),
+  );
+  const payoutRows = nodes(payouts).map((payout) => [
+    element(
+      'span',
+      { class: 'hash', title: payout.id },
+      payout.id.length > 20 ? `${payout.id.slice(0, 19)}…` : payout.id,
+    ),
+    payout.walletId,
+    badge(payout.status, PAYMENT_KINDS[payout.status] ?? ''),
+    String(payout.confirmations),
+    payout.feeSats === null ? '' : btc(payout.feeSats),
+    reason(payout),
+    transaction(payout.txid),
+  ]);
+  show(
+    'payouts',
+    payoutRows.length > 0
+      ? table(['Payout', 'Wallet', 'Status', '#Confirmations', '#Fee', 'Waits for', 'Transaction'], payoutRows)
+      : empty('None so far: withdrawals are paid by payouts, several at once where that is cheaper.'),
+  );
+}
+
+function reason({ waitReason, waitDetail }) {
+  return waitReason === null ? '' : element('span', { title: waitDetail ?? '' }, waitReason);
+}
+
+function transaction(txid) {
+  return txid === null ? '' : element('span', { class: 'hash', title: txid }, `${txid.slice(0, 16)}…`);
+}
+
+function showLists({ accounts, transfers, reorgs, wallets, ...payments }) {
+  showPayments(payments);
   const accountRows = nodes(accounts).map(({ id, availableSats, reservedSats, pendingSats, frozen }) => [
     id,
     btc(availableSats),
