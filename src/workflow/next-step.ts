@@ -192,8 +192,9 @@ function causeToReplace(payout: PayoutView, facts: ChainFacts): ReplaceCause | u
   const payments = payout.candidates.filter(
     ({ kind, isVoid, signed }) => kind === 'payment' && !isVoid && signed.length > 0,
   ).length;
-  const blocksOverdue = facts.tip.height - Math.max(...takenAt) - patience(payout.confirmationTarget, payments);
-  return blocksOverdue >= 0 ? { kind: 'deadline', blocksOverdue } : undefined;
+  if (facts.tip.height - Math.max(...takenAt) < patience(payout.confirmationTarget, payments)) return undefined;
+  const blocksOverdue = Math.max(0, facts.tip.height - Math.min(...takenAt) - payout.confirmationTarget);
+  return { kind: 'deadline', blocksOverdue };
 }
 
 /**
