@@ -12,6 +12,7 @@ import type { EventStore } from '../eventstore/event-store.js';
 import { AddressBook } from './address-book.js';
 import { KeyedLock } from './keyed-lock.js';
 import { KnownAccounts } from './known-accounts.js';
+import { KnownPayers } from './known-payers.js';
 import type { ChainEvidence, CommandLog, CommandReads, PayoutSigning, WalletKeys } from './ports.js';
 import { ReadsAtHead } from './reads-at-head.js';
 import { CommandRunner } from './run-command.js';
@@ -55,6 +56,7 @@ export interface CommandParts {
   /** Undefined where nothing can be looked up in the chain. */
   evidence: ChainEvidence | undefined;
   knownAccounts: KnownAccounts;
+  knownPayers: KnownPayers;
   reads: ReadsAtHead;
   keys: WalletKeys;
   addresses: AddressBook;
@@ -77,6 +79,7 @@ export interface CommandPartsOptions {
 
 export function createCommandParts(options: CommandPartsOptions): CommandParts {
   const { ledger, network, store, sleep, keys } = options;
+  const reads = new ReadsAtHead(options.reads, options.log);
   return {
     ledger,
     network,
@@ -107,7 +110,8 @@ export function createCommandParts(options: CommandPartsOptions): CommandParts {
       maxCells: MAX_PAYOUT_CELLS,
     }),
     knownAccounts: new KnownAccounts(store),
-    reads: new ReadsAtHead(options.reads, options.log),
+    reads,
+    knownPayers: new KnownPayers((limit) => reads.walletsWithDescriptor(limit)),
     keys,
     addresses: new AddressBook(network),
     claims: new KeyedLock(),

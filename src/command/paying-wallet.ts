@@ -16,12 +16,12 @@ export async function payingWallet(parts: CommandParts, named: string | undefine
   return chosen;
 }
 
-async function onlyWallet({ reads }: CommandParts): Promise<string | Rejection> {
-  let wallets = await reads.walletsToPayFrom();
-  if (wallets.length !== 1) {
+async function onlyWallet({ reads, knownPayers }: CommandParts): Promise<string | Rejection> {
+  let wallets = await knownPayers.ids();
+  if (wallets.length === 0) {
     // Before it says no, the read model has to know everything.
     await reads.catchUp();
-    wallets = await reads.walletsToPayFrom();
+    wallets = await knownPayers.ids();
   }
   const [only, other] = wallets;
   if (only === undefined) return reject('wallet-not-chosen', 'There is no wallet with a descriptor yet.');

@@ -18,7 +18,7 @@ const MAX_RUNNING = 2;
 export class ReadsAtHead {
   readonly #credits: Gatherer<string, bigint>;
   readonly #events: Gatherer<string, true>;
-  readonly #wallets: Gatherer<'all', string[]>;
+  readonly #wallets: Gatherer<number, string[]>;
 
   constructor(
     private readonly models: CommandReads,
@@ -35,15 +35,17 @@ export class ReadsAtHead {
       maxRunning: MAX_RUNNING,
     });
     this.#wallets = new Gatherer({
-      load: async () => new Map([['all', await models.walletsWithDescriptor(2)]]),
+      load: async (limits) =>
+        new Map(
+          await Promise.all(limits.map(async (limit) => [limit, await models.walletsWithDescriptor(limit)] as const)),
+        ),
       maxBatch: MAX_RUNNING_COMMANDS,
       maxRunning: MAX_RUNNING,
     });
   }
 
-  /** Wallets with a descriptor, as many as it takes to know whether there is exactly one. */
-  async walletsToPayFrom(): Promise<string[]> {
-    return (await asRead(this.#wallets.get('all'))) ?? [];
+  async walletsWithDescriptor(limit: number): Promise<string[]> {
+    return (await asRead(this.#wallets.get(limit))) ?? [];
   }
 
   /** From the log itself: never behind. */

@@ -46,16 +46,16 @@ type Result = DecideResult<Readonly<Record<string, unknown>>>;
 export class CreateWalletHandler implements ICommandHandler<CreateWalletCommand, CommandOutcome> {
   constructor(@Inject(COMMAND_PARTS) private readonly parts: CommandParts) {}
 
-  execute({ context, input }: CreateWalletCommand): Promise<CommandOutcome> {
+  async execute({ context, input }: CreateWalletCommand): Promise<CommandOutcome> {
+    const { runner, claims, knownPayers } = this.parts;
     const stream = walletStream(input.walletId);
-    return this.parts.runner.run(
-      context,
-      { name: 'create-wallet', input: { ...input }, status: 201 },
-      stream,
-      (scope) =>
-        // One at a time, so that two wallets with the same descriptor cannot both find it free.
-        this.parts.claims.run('descriptor', () => this.#decide(input, stream, scope)),
+    const request = { name: 'create-wallet', input: { ...input }, status: 201 as const };
+    const outcome = await runner.run(context, request, stream, (scope) =>
+      // One at a time, so that two wallets with the same descriptor cannot both find it free.
+      claims.run('descriptor', () => this.#decide(input, stream, scope)),
     );
+    if (outcome.kind === 'done' && outcome.body['descriptor'] !== null) knownPayers.add(input.walletId);
+    return outcome;
   }
 
   #decide(input: CreateWalletInput, stream: string, scope: CommandScope): Promise<Result> {
