@@ -101,6 +101,8 @@ async function perform(
     }
     case 'resume':
       await mustTell(parts, commands.resumePayout({ payoutId, byTxid: step.byTxid }));
+      // What conflicted with the foreign spend has left every mempool.
+      parts.agenda.delay(payoutId, 'offerMs', 0);
       return AGAIN;
     default:
       return unreachable(step, 'step');
