@@ -34,6 +34,15 @@ module.exports = {
       EVENT_STORE_PORT,
       OUTBOX_PORT,
     ]),
+    layer('workflow', 'workflow', [
+      'domain/',
+      'platform/',
+      'bitcoin/(descriptors|payment)/',
+      'bitcoin/network\\.ts$',
+      'projections/read/',
+      EVENT_STORE_PORT,
+      OUTBOX_PORT,
+    ]),
     {
       name: 'no-test-code-in-product',
       severity: 'error',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PaymentNode } from '../bitcoin/payment/payment-node.js';
+import type { NodeAnswer, PaymentNode } from '../bitcoin/payment/payment-node.js';
 import type { NodeAnswerKind } from '../domain/events/payout-events.js';
 import { accepted } from '../../test/support/regtest-coins.js';
 import { RECIPIENTS, type PayoutLedger } from '../../test/support/payout-ledger.js';
@@ -26,13 +26,15 @@ async function everyPairShares(ledger: PayoutLedger): Promise<boolean> {
 
 /** A node that refuses some transactions, however it is asked. */
 function refusing(node: PaymentNode, refuses: (transaction: string) => NodeAnswerKind | undefined): PaymentNode {
-  const answer =
-    (ask: PaymentNode['broadcast']): PaymentNode['broadcast'] =>
-    async (transaction, coins) => {
-      const kind = refuses(transaction);
-      return kind === undefined ? await ask(transaction, coins) : { kind, detail: 'rejecting replacement' };
-    };
-  return { ...node, testAccept: answer(node.testAccept), broadcast: answer(node.broadcast) };
+  const answer = async (transaction: string, ask: () => Promise<NodeAnswer>): Promise<NodeAnswer> => {
+    const kind = refuses(transaction);
+    return kind === undefined ? await ask() : { kind, detail: 'rejecting replacement' };
+  };
+  return {
+    ...node,
+    testAccept: (transaction, coins) => answer(transaction, () => node.testAccept(transaction, coins)),
+    broadcast: (transaction, coins) => answer(transaction, () => node.broadcast(transaction, coins)),
+  };
 }
 
 describe('a bump by hand', () => {

@@ -28,12 +28,17 @@ export interface RoundParts extends WorkflowParts {
   onFatal: (error: unknown) => void;
 }
 
+/** Through a list, page by page; undefined where it is over. */
+export interface Walk {
+  after: string | null;
+}
+
 /** Where the lists that are read page by page stand, and what is to be looked at. */
 export interface RoundState {
-  /** Set where the chain has moved, or at the start: everything due is to be read. */
-  dueAfter: string | null | 'done';
-  /** The walk through all open payouts, so that nothing is forgotten; `done` until it begins again. */
-  sweepAfter: string | null | 'done';
+  /** Where the chain has moved, or at the start: everything due is to be read. */
+  due: Walk | undefined;
+  /** Through all open payouts, so that nothing is forgotten. */
+  sweep: Walk | undefined;
   endsToDo: boolean;
   /** By wallet: not to be looked at before. */
   walletsNotBefore: Map<string, number>;
@@ -56,7 +61,7 @@ export async function runRound(parts: RoundParts, state: RoundState): Promise<nu
   for (const payoutId of await nextSwept(parts, state)) ids.add(payoutId);
   for (const payoutId of ids) await launch(parts, state, payoutId);
   const walletsMs = await planWallets(parts, state);
-  isMore ||= agenda.hasWoken || state.dueAfter !== 'done' || state.sweepAfter !== 'done';
+  isMore ||= agenda.hasWoken || state.due !== undefined || state.sweep !== undefined;
   return isMore ? 0 : walletsMs;
 }
 
@@ -88,17 +93,22 @@ function troubled(parts: RoundParts, state: RoundState, what: string, error: unk
 }
 
 async function nextDue({ work }: RoundParts, state: RoundState): Promise<string[]> {
-  if (state.dueAfter === 'done') return [];
-  const ids = await work.duePayouts(state.dueAfter, PAGE);
-  state.dueAfter = ids.length < PAGE ? 'done' : (ids.at(-1) ?? 'done');
+  if (state.due === undefined) return [];
+  const ids = await work.duePayouts(state.due.after, PAGE);
+  state.due = walkedOn(ids);
   return ids;
 }
 
 async function nextSwept({ work }: RoundParts, state: RoundState): Promise<string[]> {
-  if (state.sweepAfter === 'done') return [];
-  const ids = await work.openPayouts(state.sweepAfter, PAGE);
-  state.sweepAfter = ids.length < PAGE ? 'done' : (ids.at(-1) ?? 'done');
+  if (state.sweep === undefined) return [];
+  const ids = await work.openPayouts(state.sweep.after, PAGE);
+  state.sweep = walkedOn(ids);
   return ids;
+}
+
+function walkedOn(page: readonly string[]): Walk | undefined {
+  const last = page.at(-1);
+  return page.length < PAGE || last === undefined ? undefined : { after: last };
 }
 
 /** True where there may be more. */

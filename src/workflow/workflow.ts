@@ -89,8 +89,8 @@ export function createWorkflow(options: WorkflowOptions): Workflow {
         const noticed = watch.notice(batch.events);
         const last = batch.events.at(-1);
         if (last !== undefined && last.position > parts.written.position) parts.written.position = last.position;
-        if (noticed.chain) state.dueAfter = null;
-        if (noticed.sweep) state.sweepAfter = null;
+        if (noticed.chain) state.due = { after: null };
+        if (noticed.sweep) state.sweep = { after: null };
         if (noticed.wallets) state.walletsToDo = true;
         if (noticed.ends) state.endsToDo = true;
         wake();
@@ -102,11 +102,11 @@ export function createWorkflow(options: WorkflowOptions): Workflow {
       while (!signal.aborted) {
         wakeUp = new AbortController();
         if (now() >= sweepAtMs) {
-          state.sweepAfter = null;
+          state.sweep = { after: null };
           state.endsToDo = true;
           sweepAtMs = now() + SWEEP_MS;
         }
-        const nextMs = await roundGuarded(parts, state, events);
+        const nextMs = await roundGuarded(parts, state);
         status = { ...status, lastRoundAtMs: now() };
         const waitMs = Math.min(Math.max(nextMs - now(), 0), TICK_MS);
         if (waitMs > 0) await sleep(waitMs, AbortSignal.any([signal, wakeUp.signal]));
@@ -146,18 +146,18 @@ export function createWorkflow(options: WorkflowOptions): Workflow {
       const nextMs = await runRound(parts, state);
       await parts.pool.idle();
       await parts.signing.idle();
-      return parts.agenda.hasWoken || state.dueAfter !== 'done' || state.sweepAfter !== 'done' ? 0 : nextMs;
+      return parts.agenda.hasWoken || state.due !== undefined || state.sweep !== undefined ? 0 : nextMs;
     },
     status: () => status,
   };
 
   /** A round that failed as a whole is tried again: the database or the read models are away. */
-  async function roundGuarded(parts: RoundParts, state: RoundState, { trouble }: WorkflowEvents): Promise<number> {
+  async function roundGuarded(parts: RoundParts, state: RoundState): Promise<number> {
     try {
       return await runRound(parts, state);
     } catch (error) {
       if (error instanceof InvariantError || !(error instanceof PlatformError)) throw error;
-      trouble('round', error);
+      events.trouble('round', error);
       return now() + Math.round(RETRY_MS * (1 + random()));
     }
   }
@@ -165,8 +165,8 @@ export function createWorkflow(options: WorkflowOptions): Workflow {
 
 function newState(): RoundState {
   return {
-    dueAfter: null,
-    sweepAfter: null,
+    due: { after: null },
+    sweep: { after: null },
     endsToDo: true,
     walletsToDo: true,
     walletsNotBefore: new Map(),
