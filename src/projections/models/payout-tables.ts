@@ -345,7 +345,7 @@ export const payoutTables = {
       'to_position, started_position WHERE is_open',
       'phase, started_position WHERE NOT is_open',
       `payout_id WHERE is_open AND ${NOW}`,
-      `payout_id WHERE halted_by_txid IS NOT NULL AND ${NOW}`,
+      'to_position, payout_id WHERE halted_by_txid IS NOT NULL',
       `phase, payout_id WHERE is_open AND ${NOW}`,
       `payout_id WHERE bump_pending AND ${NOW}`,
     ],

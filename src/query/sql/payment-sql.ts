@@ -60,7 +60,5 @@ export const PAYMENT_STATUS = `CASE
   WHEN p.prepared_at IS NOT NULL THEN 'prepared'
   END`;
 
-/** When the chain last changed it: the time at which its block was connected, or taken off. */
-export function chainChangedAt(): string {
-  return `(SELECT o.recorded_at FROM outbox o WHERE o.ledger = $5::text AND o.position = chain.from_position)`;
-}
+/** When the chain last changed it: `changed` has the time at which its block was connected, or taken off. */
+export const CHAIN_CHANGED = `LEFT JOIN outbox changed ON changed.ledger = $5::text AND changed.position = chain.from_position`;

@@ -1,7 +1,7 @@
 import type { ResolvedAsOf } from '../as-of.js';
 import type { ReadDatabase } from './database.js';
 import {
-  chainChangedAt,
+  CHAIN_CHANGED,
   chainOfPayment,
   CONFIRMATIONS,
   newestPayment,
@@ -177,8 +177,14 @@ function fewest(schema: string, at: ResolvedAsOf, status: PayoutStatus | undefin
         JOIN ${schema}.candidate_tx c ON c.txid = t.txid
         WHERE least(coalesce(t.block_height - t.first_height, 1), 1) = 1 AND t.direction = 'OUT'
           AND t.from_position <= $2::bigint AND t.to_position > $2::bigint`;
-    default:
-      return open(schema);
+    case 'halted':
+      return `SELECT o.payout_id FROM ${schema}.payout o
+        WHERE o.halted_by_txid IS NOT NULL AND o.to_position > $1::bigint AND o.from_position <= $1::bigint`;
+    case 'started':
+    case 'prepared':
+    case 'signed':
+      // What the chain says may make more of it, never less.
+      return `${open(schema)} AND o.phase = '${status}'`;
   }
 }
 
@@ -197,7 +203,7 @@ function payoutsSql(schema: string, among: string, conditions: string): string {
           WHEN p.halted_at IS NOT NULL THEN 'halted'
           WHEN chain.is_confirmed AND ${CONFIRMATIONS} >= s.final_at THEN 'final'
           ELSE coalesce(${PAYMENT_STATUS}, 'started') END AS status,
-        ${chainChangedAt()} AS chain_changed_at, coalesce(chain.txid, newest.txid) AS txid,
+        changed.recorded_at AS chain_changed_at, coalesce(chain.txid, newest.txid) AS txid,
         ${CONFIRMATIONS} AS confirmations, CASE WHEN chain.is_confirmed THEN chain.block_hash END AS block_hash,
         p.fee_sats, p.house_fee_sats, p.extra_fee_sats, p.settled_at, p.prepared_at, p.signed_at, p.broadcast_at, p.reason,
         p.detail, p.bump_pending, p.bump_refused, p.bump_refused_detail, p.halted_at, p.halted_outpoint, p.halted_by_txid,
@@ -206,6 +212,7 @@ function payoutsSql(schema: string, among: string, conditions: string): string {
       FROM ${source}
       CROSS JOIN LATERAL (${versionAt(`${schema}.payout`, 'x.payout_id = s.payout_id')}) p
       LEFT JOIN LATERAL (${chainOfPayment(schema)}) chain ON true
+      ${CHAIN_CHANGED}
       LEFT JOIN LATERAL (${newestPayment(schema)}) newest ON true
       WHERE s.height <= $3::int ${conditions}
     ) w`;

@@ -5,7 +5,7 @@ import type { ReadDatabase } from './database.js';
 import { validAt } from './fragments.js';
 import { MOVED } from './list-transfers.js';
 import {
-  chainChangedAt,
+  CHAIN_CHANGED,
   chainOfPayment,
   CONFIRMATIONS,
   newestPayment,
@@ -165,6 +165,19 @@ const OPEN = (schema: string): string => `SELECT o.withdrawal_id FROM ${schema}.
     JOIN ${schema}.payout_member m ON m.payout_id = c.payout_id
     WHERE ${MOVED} AND t.direction = 'OUT' AND ${validAt('t', '$2::bigint')}`;
 
+/** Ids of withdrawals of payouts in a phase. What the chain says may make more of it, never less. */
+const IN_PHASE = (
+  schema: string,
+  phase: 'started' | 'prepared' | 'signed',
+): string => `SELECT m.withdrawal_id FROM ${schema}.payout o
+    JOIN ${schema}.payout_member m ON m.payout_id = o.payout_id
+    WHERE o.is_open AND o.phase IN (${phase === 'signed' ? `'signed', 'paid', 'failed'` : `'${phase}'`}) AND o.to_position > $1::bigint AND o.from_position <= $1::bigint`;
+
+const WAITING = (schema: string): string => `SELECT o.withdrawal_id FROM ${schema}.withdrawal o
+    WHERE o.is_open AND o.to_position > $1::bigint AND o.from_position <= $1::bigint
+      AND (o.payout_id IS NULL OR o.is_removed)
+  UNION ${IN_PHASE(schema, 'started')}`;
+
 const ENDED = (
   schema: string,
   state: 'cancelled' | 'failed',
@@ -182,8 +195,10 @@ function fewest(schema: string, at: ResolvedAsOf, { status, overdue, payoutId }:
     case 'failed':
       return ENDED(schema, status);
     case 'requested':
+      return WAITING(schema);
     case 'prepared':
     case 'signed':
+      return IN_PHASE(schema, status);
     case 'broadcast':
     case 'confirming':
       return OPEN(schema);
@@ -213,7 +228,7 @@ function withdrawalsSql(schema: string, among: string, conditions: string): stri
       FROM (
         SELECT r.withdrawal_id, r.account_id, r.wallet_id, r.address, r.script, r.amount_sats, r.max_fee_sats,
           r.confirmation_target, r.position, r.recorded_at, ${status} AS status, v.state_at, p.prepared_at, p.signed_at,
-          p.broadcast_at, ${chainChangedAt()} AS chain_changed_at, v.payout_id, v.fee_sats,
+          p.broadcast_at, changed.recorded_at AS chain_changed_at, v.payout_id, v.fee_sats,
           coalesce(chain.txid, v.txid, newest.txid) AS txid, ${CONFIRMATIONS} AS confirmations,
           CASE WHEN chain.is_confirmed THEN chain.block_hash END AS block_hash,
           CASE WHEN v.state IN ('cancelled', 'failed', 'deferred') OR v.is_removed THEN v.reason
@@ -226,6 +241,7 @@ function withdrawalsSql(schema: string, among: string, conditions: string): stri
         LEFT JOIN LATERAL (${versionAt(`${schema}.payout`, 'x.payout_id = v.payout_id')}) p ON true
         LEFT JOIN ${schema}.payout_start s ON s.payout_id = p.payout_id
         LEFT JOIN LATERAL (${chainOfPayment(schema)}) chain ON true
+        ${CHAIN_CHANGED}
         LEFT JOIN LATERAL (${newestPayment(schema)}) newest ON true
         WHERE r.height <= $3::int ${conditions}
       ) w
