@@ -138,7 +138,9 @@ describe('preparing a transaction', () => {
   it('keeps the inputs after a withdrawal was taken out, and pays only those that are left', () => {
     const events = [started, prepared0, removedB];
     expect(prepare(1, planOf([1, 2], [A]), events)).toHaveLength(1);
-    expect(() => prepare(1, planOf([1, 2], [A, B]), events)).toThrow(InvariantError);
+    // Planned before the client cancelled: refused, because a client must not be able to stop the process.
+    expect(prepare(1, planOf([1, 2], [A, B]), events)).toMatchObject({ rejected: 'payout-not-ready' });
+    expect(prepare(0, first, [started, removedB])).toMatchObject({ rejected: 'payout-not-ready' });
   });
 
   it.each<[string, PlannedTransaction]>([

@@ -32,6 +32,13 @@ export function prepareCandidate(
   if (candidate > state.candidates.length || candidate >= MAX_CANDIDATES) {
     return reject('payout-not-ready', `Payout '${payoutId}' has ${state.candidates.length} candidates.`);
   }
+  // A cancel was faster than the plan: that is nobody's mistake, and the plan is made anew.
+  const left = transaction.outputs.find(
+    ({ withdrawalId }) => withdrawalId !== null && state.removed.includes(withdrawalId),
+  );
+  if (left !== undefined) {
+    return reject('payout-not-ready', `Payout '${payoutId}' does not pay withdrawal '${left.withdrawalId}' any more.`);
+  }
   const unassigned = state.withdrawals.find(({ withdrawalId }) => !facts.isAssigned(withdrawalId));
   if (unassigned !== undefined) {
     return reject(
