@@ -169,7 +169,7 @@ const OPEN = (schema: string): string => `SELECT o.withdrawal_id FROM ${schema}.
 const IN_PHASE = (
   schema: string,
   phase: 'started' | 'prepared' | 'signed',
-): string => `SELECT m.withdrawal_id FROM ${schema}.payout o
+): string => `SELECT DISTINCT m.withdrawal_id FROM ${schema}.payout o
     JOIN ${schema}.payout_member m ON m.payout_id = o.payout_id
     WHERE o.is_open AND o.phase IN (${phase === 'signed' ? `'signed', 'paid', 'failed'` : `'${phase}'`}) AND o.to_position > $1::bigint AND o.from_position <= $1::bigint`;
 
