@@ -4,6 +4,7 @@ import type { FollowerState } from '../bitcoin/follow/follower-status.js';
 import type { Outbox } from '../outbox/outbox.js';
 import type { ProjectionRunner } from '../projections/runner/projection-runner.js';
 import { readHaltedPayouts } from '../query/payments-summary.js';
+import type { WorkflowStatus } from '../workflow/workflow.js';
 import type { HealthCheck } from '../query/ports.js';
 
 /** More than this many events behind, answers about the present are stale for longer than a client waits. */
@@ -11,6 +12,9 @@ const MAX_LAG_EVENTS = 10_000n;
 
 /** Payouts that a check names: the first ones say enough. */
 const MAX_NAMED = 10;
+
+/** A round of what is due takes a second at most, and waits for nobody outside. */
+const MAX_ROUND_AGE_MS = 60_000;
 
 /** States in which the ledger does what it should. A node that is behind is waited for; the answers are right meanwhile. */
 const GOOD_STATES: ReadonlySet<FollowerState> = new Set(['synced', 'syncing', 'node-behind']);
@@ -21,10 +25,13 @@ export interface HealthDeps {
   outbox: Outbox;
   runner: ProjectionRunner;
   follower: Follower;
+  /** Of the workflow that pays; undefined before it runs. */
+  payments: () => WorkflowStatus | undefined;
 }
 
 /** What `GET /health/ready` asks, part by part. */
-export function createHealthChecks({ pool, ledger, outbox, runner, follower }: HealthDeps): readonly HealthCheck[] {
+export function createHealthChecks(deps: HealthDeps): readonly HealthCheck[] {
+  const { pool, ledger, outbox, runner, follower, payments } = deps;
   return [
     {
       name: 'database',
@@ -71,6 +78,11 @@ export function createHealthChecks({ pool, ledger, outbox, runner, follower }: H
     {
       name: 'payouts',
       check: async () => {
+        const { leading, lastRoundAtMs } = payments() ?? { leading: false, lastRoundAtMs: undefined };
+        const ageMs = lastRoundAtMs === undefined ? 0 : Date.now() - lastRoundAtMs;
+        if (leading && ageMs > MAX_ROUND_AGE_MS) {
+          return { ok: false, detail: `nobody has looked at what is due for ${Math.round(ageMs / 1_000)} s` };
+        }
         const halted = await readHaltedPayouts({ pool, ledger });
         return halted.length === 0
           ? { ok: true, detail: 'none is halted' }

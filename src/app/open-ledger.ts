@@ -18,6 +18,7 @@ import { rebuildProjections } from '../projections/rebuild/rebuild-projections.j
 import { createProjectionRunner } from '../projections/runner/projection-runner.js';
 import { createPayoutWork } from '../projections/read/payout-work.js';
 import { createReadModels } from '../query/read-models.js';
+import type { Workflow } from '../workflow/workflow.js';
 import { createManualSigning } from '../workflow/payout-signing.js';
 import { createChainEvidence } from './chain-evidence.js';
 import { createClosers } from './closers.js';
@@ -141,6 +142,7 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
     };
     const parts = createCommandParts(commandOptions);
 
+    const paying: { workflow?: Workflow } = {};
     const metrics = createMetrics();
     const observed = observeLedger(metrics, { follower: chain.follower, runner, outbox });
     const { overdueMinutes } = config;
@@ -169,12 +171,19 @@ export async function openLedger(config: Config, options: OpenLedgerOptions): Pr
           status: () => runner.status(),
           isToldHere: () => runner.isLeader(),
         }),
-        health: createHealthChecks({ pool, ledger, outbox, runner, follower: chain.follower }),
+        health: createHealthChecks({
+          pool,
+          ledger,
+          outbox,
+          runner,
+          follower: chain.follower,
+          payments: () => paying.workflow?.status(),
+        }),
         overdueMinutes,
       },
     });
     // Requests end before what works for them.
-    openWorkflow({
+    paying.workflow = openWorkflow({
       config,
       pool: enginePool,
       commands: createLedgerCommands(parts),

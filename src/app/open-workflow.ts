@@ -131,7 +131,7 @@ export function openWorkflow(options: OpenWorkflowOptions): Workflow {
 }
 
 /** Holds the ledger's lock for payouts while `work` runs; asks now and then whether it is still held. */
-async function leadPayouts(
+export async function leadPayouts(
   pool: pg.Pool,
   ledger: string,
   signal: AbortSignal,

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { addressToScript } from '../../src/bitcoin/descriptors/address-script.js';
 import { createFollower } from '../../src/bitcoin/follow/follower.js';
 import { createLocalKeys } from '../../src/bitcoin/keys/local-keys.js';
@@ -99,6 +100,8 @@ export interface PayoutLedger {
   clock: { aheadMs: number };
   /** A new workflow, as after a restart of the process: with nothing remembered. */
   restart(): void;
+  /** The workflow of another process on the same database: with a memory of its own. Not started. */
+  another(lead?: WorkflowOptions['lead']): Workflow;
   withdraw(request: WithdrawalRequest): Promise<void>;
   /** Follows the chain, and has the workflow do all that can be done now. */
   settle(): Promise<void>;
@@ -194,7 +197,7 @@ export async function openPayoutLedger(
   };
   let keysUsed = 0;
   let seed = 1;
-  const workflowOn = (commands: LedgerCommands): Workflow => {
+  const workflowOn = (commands: LedgerCommands, lead: WorkflowOptions['lead']): Workflow => {
     const workflowOptions: WorkflowOptions = {
       network: 'regtest',
       policy: { ...TEST_POLICY, ...options.policy },
@@ -204,14 +207,14 @@ export async function openPayoutLedger(
       signers: options.wrapSigners?.(signers) ?? signers,
       outbox,
       feed,
-      lead: (signal, work) => work(signal),
+      lead,
       now: () => Date.now() + clock.aheadMs,
       random: () => {
         // A linear congruential generator: the same choices in every run.
         seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
         return seed / 2_147_483_648;
       },
-      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, Math.min(ms, 10))),
+      sleep: (ms, signal) => pause(ms, undefined, { signal }).catch(() => undefined),
       events: {
         offered: () => undefined,
         signerAnswered: () => undefined,
@@ -223,7 +226,7 @@ export async function openPayoutLedger(
   };
   const newWorkflow = (): { commands: LedgerCommands; workflow: Workflow } => {
     const commands = createLedgerCommands(options.wrapStore === undefined ? parts : partsOn(options.wrapStore(store)));
-    return { commands, workflow: workflowOn(commands) };
+    return { commands, workflow: workflowOn(commands, (signal, work) => work(signal)) };
   };
 
   const follow = async (): Promise<void> => {
@@ -239,6 +242,7 @@ export async function openPayoutLedger(
     trouble,
     fatal,
     clock,
+    another: (lead) => workflowOn(createLedgerCommands(partsOn(store)), lead ?? ((signal, work) => work(signal))),
     restart: () => {
       Object.assign(self, newWorkflow());
     },
