@@ -4,6 +4,7 @@ import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import * as told from '../support/payout-events.js';
 import { startQueryServer, type QueryServer } from '../support/query-server.js';
 import {
   accountOpened,
@@ -11,6 +12,7 @@ import {
   blockDisconnected,
   chainOpened,
   deposit,
+  hashNamed,
   transferSent,
   walletCreated,
 } from '../support/small-histories.js';
@@ -89,6 +91,49 @@ describe('the page at /', () => {
 
     expect(troubles).toEqual([]);
     await page.close();
+  });
+
+  it('shows withdrawals and payouts, and raises the alarm for one that is halted', async () => {
+    const other = await startQueryServer({ database, ledger: 'payments' });
+    try {
+      const { page, troubles } = await openPage(`${other.url}/`);
+      const asked = { id: 'rent', account: 'alice', amount: 40_000 };
+      const payment: told.Payment = {
+        payoutId: 'p1',
+        candidate: 0,
+        txid: hashNamed('payment'),
+        inputs: [told.coinNamed('c', 100_000)],
+        pays: [asked],
+        change: 59_500,
+        fee: 500,
+      };
+      await other.tell([
+        ...chainOpened(1),
+        accountOpened('alice'),
+        walletCreated('w'),
+        blockConnected(1, '1', '0', deposit('c', 'alice', 100_000)),
+        told.fundsReserved(asked),
+        told.payoutStarted('p1', [asked], { completeAt: 1, finalAt: 6 }),
+        told.coinsReserved('p1', payment.inputs),
+        told.candidatePrepared(payment),
+        told.candidateSigned(payment),
+      ]);
+      await expect.poll(() => page.locator('#withdrawals').textContent()).toContain('signed');
+      await expect.poll(() => page.locator('#alarms').textContent()).toContain('Overdue withdrawals: rent');
+      const theft = { ...payment, txid: hashNamed('theft'), pays: [], change: 0 };
+      await other.tell([
+        blockConnected(2, '2', '1', told.minedPayment(theft, false)),
+        told.payoutHalted('p1', payment.inputs[0]?.outpoint ?? '', theft.txid, hashNamed('block 2'), 2),
+      ]);
+      await expect.poll(() => page.locator('#payouts').textContent()).toContain('halted');
+      await expect.poll(() => page.locator('#alarms').textContent()).toContain(`${theft.txid} spent its coin`);
+      await picture(page, 'payments');
+      // Requests to this server are to elsewhere only for the one that the others use.
+      expect(troubles.filter((trouble) => trouble.startsWith('script'))).toEqual([]);
+      await page.close();
+    } finally {
+      await other.close();
+    }
   });
 
   it('says which read model has halted and why, as text', async () => {
