@@ -27,7 +27,7 @@ export function createChainEvidence({ pool, ledger, blocks }: ChainEvidenceOptio
       );
       return {
         confirmations: spend.tipHeight - spend.height + 1,
-        spends: outpoints.filter((outpoint) => spent.has(outpoint)),
+        spends: outpoints.filter((outpoint) => spent.has(outpoint) || spend.dead.includes(outpoint)),
         outputs: found.outs.map(({ script, value }) => ({
           script: Buffer.from(script).toString('hex'),
           amountSats: value,

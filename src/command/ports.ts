@@ -62,7 +62,7 @@ export interface PayoutSigning {
 export interface TransactionEvidence {
   /** 0 where no connected block holds it. */
   confirmations: number;
-  /** Those of the outpoints asked for that it spends. */
+  /** Those of the outpoints asked for that it spends, or that can never be any more because of it. */
   spends: readonly string[];
   /** Its outputs. */
   outputs: readonly { script: string; amountSats: bigint }[];
@@ -70,7 +70,8 @@ export interface TransactionEvidence {
 
 export interface ChainEvidence {
   /**
-   * Looks a transaction up in the connected blocks that spent one of these outpoints, from the block's own bytes.
+   * Looks a transaction up in the connected blocks that spent one of these outpoints, or what such a coin is made of, and its outputs in
+   * the block's own bytes.
    *
    * @returns undefined where no connected block that is known here holds it
    * @throws RetryableError where the source of blocks does not answer

@@ -1,14 +1,20 @@
 import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
 import type { Queryable } from '../log-reader.js';
 import { quoted, readSchema } from '../tables/identifiers.js';
+import { deadCoins } from './dead-coins.js';
 
 export interface SpendInBlock {
   blockHash: string;
   height: number;
   tipHeight: number;
+  /** Those of the coins that it does not spend itself, and that can never be any more because of it. */
+  dead: string[];
 }
 
-/** The connected block in which a transaction spends one of these coins of ours. Undefined where none is known. */
+/**
+ * The connected block in which a transaction spends one of these coins of ours, or what such a coin is made of. Undefined where
+ * none is known.
+ */
 export async function readSpendInBlock(
   database: Queryable,
   ledger: string,
@@ -17,18 +23,30 @@ export async function readSpendInBlock(
 ): Promise<SpendInBlock | undefined> {
   const schema = quoted(readSchema(ledger));
   const now = (alias: string): string => `${alias}.to_position = ${POSITION_INFINITY}`;
-  const coins = outpoints.map((outpoint) => outpoint.split(':'));
-  const { rows } = await database.query<{ hash: string; height: number; tip: number }>({
+  const { rows } = await database.query<{ hash: string; height: number; tip: number; dead: string | null }>({
     name: `spend_in_block.${ledger}`,
     text: `
-      SELECT b.hash, b.height, t.height AS tip
-      FROM unnest($2::text[], $3::int[]) AS k(txid, vout)
-      JOIN ${schema}.coin c ON c.txid = k.txid AND c.vout = k.vout AND ${now('c')}
-      JOIN ${schema}.block b ON b.height = c.spent_height AND ${now('b')}
+      WITH RECURSIVE wanted AS MATERIALIZED (SELECT unnest($2::text[]) AS outpoint),
+      ${deadCoins(schema, 'wanted')},
+      found AS (
+        SELECT NULL AS dead, c.spent_height AS height
+        FROM wanted w JOIN ${schema}.coin c
+          ON c.txid = split_part(w.outpoint, ':', 1) AND c.vout = split_part(w.outpoint, ':', 2)::int AND ${now('c')}
+        WHERE c.spent_txid = $1
+        UNION
+        SELECT d.outpoint, d.height FROM dead d WHERE d.by_txid = $1)
+      SELECT b.hash, b.height, t.height AS tip, f.dead
+      FROM found f JOIN ${schema}.block b ON b.height = f.height AND ${now('b')}
       JOIN ${schema}.chain_tip t ON ${now('t')}
-      WHERE c.spent_txid = $1 LIMIT 1`,
-    values: [txid, coins.map(([made = '']) => made), coins.map(([, vout]) => Number(vout))],
+      ORDER BY f.dead`,
+    values: [txid, outpoints],
   });
   const [row] = rows;
-  return row && { blockHash: row.hash, height: row.height, tipHeight: row.tip };
+  if (row === undefined) return undefined;
+  return {
+    blockHash: row.hash,
+    height: row.height,
+    tipHeight: row.tip,
+    dead: rows.flatMap(({ dead }) => dead ?? []),
+  };
 }
