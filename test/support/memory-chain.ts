@@ -30,6 +30,7 @@ export function makeBlock(
   coinbase.addInput(new Uint8Array(32), 0xffffffff, 0xffffffff, Buffer.from(`${height} ${options.tag ?? ''}`));
   coinbase.addOutput(options.coinbaseScript ?? Uint8Array.of(0x51), 5_000_000_000n);
   const transactions = [coinbase, ...(options.transactions ?? [])];
+  if (transactions.some((transaction) => transaction.hasWitnesses())) commitToWitnesses(coinbase, transactions);
   const header = Buffer.alloc(80);
   header.writeInt32LE(0x20000000, 0);
   wire(parent.hash).copy(header, 4);
@@ -45,6 +46,13 @@ export function makeBlock(
       : Buffer.of(0xfd, transactions.length & 0xff, transactions.length >>> 8);
   const raw = Buffer.concat([header, count, ...transactions.map((transaction) => transaction.toBuffer())]);
   return { hash: display(sha256d(header)), prevHash: parent.hash, height, raw, transactions };
+}
+
+/** BIP141: a block with witnesses says in its coinbase which. */
+function commitToWitnesses(coinbase: Transaction, transactions: Transaction[]): void {
+  coinbase.setWitness(0, [new Uint8Array(32)]);
+  const commitment = Block.calculateMerkleRoot(transactions, true);
+  coinbase.addOutput(Buffer.concat([Buffer.from('6a24aa21a9ed', 'hex'), commitment]), 0n);
 }
 
 /** Unsigned: the follower takes the node's word for signatures. */
