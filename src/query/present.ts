@@ -17,8 +17,8 @@ export async function readPresent(
      WHERE ledger = $1 AND name = ANY($2::text[]) AND state <> 'rebuilding'`,
     [database.ledger, models],
   );
-  if (row?.position == null || row.ready < BigInt(models.length)) return undefined;
-  const { position } = row;
+  const position = row?.position ?? null;
+  if (row === undefined || position === null || row.ready < BigInt(models.length)) return undefined;
   const tip = await readTip(database, position);
   return {
     position,

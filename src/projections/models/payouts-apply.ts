@@ -143,8 +143,9 @@ function start(event: ProjectedEvent, data: DataOf<'PayoutStarted'>, tables: Pay
   tables.work.put(newWork(event.position, data));
   data.withdrawals.forEach(({ withdrawalId }, n) => {
     tables.member.put({ payout_id: payoutId, withdrawal_id: withdrawalId, n, removed: false, height });
-    // A cancel may have been faster: then the payout lets go of it again.
-    if (tables.withdrawal.get(withdrawalId)?.is_open === true) {
+    // A cancel, or another payout, may have been faster: then this one lets go of it again.
+    const withdrawal = tables.withdrawal.get(withdrawalId);
+    if (withdrawal?.is_open === true && withdrawal.state !== 'assigned') {
       changeWithdrawal(event, withdrawalId, tables, undefined, { payout_id: payoutId });
     }
   });
@@ -156,7 +157,8 @@ function removeWithdrawal(event: ProjectedEvent, data: DataOf<'WithdrawalRemoved
   const member = tables.member.get(keyText(payoutId, withdrawalId));
   invariant(member !== undefined, `withdrawal ${withdrawalId} is not in payout ${payoutId}`);
   tables.member.put({ ...member, removed: true, height: bookHeight(event) });
-  if (tables.withdrawal.get(withdrawalId)?.is_open === true) {
+  const withdrawal = tables.withdrawal.get(withdrawalId);
+  if (withdrawal?.is_open === true && withdrawal.payout_id === payoutId) {
     changeWithdrawal(event, withdrawalId, tables, undefined, { is_removed: true, due: 'cancel', reason });
   }
   voidCandidates(event, payoutId, tables);
@@ -209,8 +211,9 @@ function resolve(event: ProjectedEvent, data: DataOf<'PayoutResolved'>, tables: 
       return;
     case 'give-up':
       for (const withdrawalId of membersOf(payoutId, tables)) {
-        const state = tables.withdrawal.get(withdrawalId)?.state;
-        if (state !== 'assigned' && state !== 'requested' && state !== 'deferred') continue;
+        const withdrawal = tables.withdrawal.get(withdrawalId);
+        if (withdrawal?.is_open !== true || withdrawal.payout_id !== payoutId || withdrawal.state === 'settled')
+          continue;
         changeWithdrawal(event, withdrawalId, tables, undefined, { due: 'fail' });
       }
       changePayout(event, payoutId, tables, { ...change, phase: 'failed' });
@@ -235,7 +238,8 @@ function end(
   changePayout(event, payoutId, tables, { ...change, phase, reason: null, detail: null, bump_pending: false });
   changeWork(payoutId, tables, { is_over: true, is_closed: true });
   for (const withdrawalId of membersOf(payoutId, tables)) {
-    if (tables.withdrawal.get(withdrawalId)?.is_open === true) {
+    const withdrawal = tables.withdrawal.get(withdrawalId);
+    if (withdrawal?.is_open === true && withdrawal.payout_id === payoutId) {
       changeWithdrawal(event, withdrawalId, tables, undefined, { is_open: false });
     }
   }

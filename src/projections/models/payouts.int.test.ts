@@ -240,6 +240,25 @@ test('a coin spent by somebody else, taken back, spent again, and the payout pai
   await expectRebuilt('foreign');
 });
 
+test('a withdrawal that two payouts named is the first one’s to be assigned, and nobody cancels it', async () => {
+  const { tell, work } = createTale('twice');
+  await tell([
+    ...BEGINNING,
+    told.fundsReserved(ALICE),
+    told.payoutStarted('p1', [ALICE], DEPTHS),
+    told.payoutStarted('p2', [ALICE], DEPTHS),
+    told.withdrawalAssigned('wd1', 'p1'),
+    told.withdrawalRemoved('p2', 'wd1'),
+    told.payoutCancelled('p2'),
+  ]);
+  expect(await work.withdrawalsToFinish(10)).toEqual([]);
+  const { rows } = await database.pool.query(
+    `SELECT payout_id, state, is_removed, is_open, due FROM read_twice.withdrawal WHERE to_position = 9223372036854775807`,
+  );
+  expect(rows).toEqual([{ payout_id: 'p1', state: 'assigned', is_removed: false, is_open: true, due: null }]);
+  await expectRebuilt('twice');
+});
+
 test('a withdrawal that is taken out, and a payout that ends without any', async () => {
   const { tell, work } = createTale('removed');
   const payment = paymentOf(0, 'void', [COIN]);

@@ -19,7 +19,9 @@ export function applyWithdrawalEvent(event: ProjectedEvent, tables: PayoutTables
       return;
     case 'WithdrawalAssigned': {
       const { withdrawalId, payoutId } = event.data;
-      changeWithdrawal(event, withdrawalId, tables, 'assigned', { payout_id: payoutId, reason: null, detail: null });
+      // Another payout that named it too may have let go of it before.
+      const change = { payout_id: payoutId, is_removed: false, due: null, reason: null, detail: null };
+      changeWithdrawal(event, withdrawalId, tables, 'assigned', change);
       return;
     }
     case 'WithdrawalCancelled':

@@ -58,6 +58,7 @@ const BEGINNING: ToldEvent[] = [
   told.fundsReserved(ALICE),
   told.fundsReserved(BOB),
   told.payoutStarted('p1', [ALICE, BOB], DEPTHS),
+  told.withdrawalAssigned('wd1', 'p1'),
   told.coinsReserved('p1', [COIN]),
   told.candidatePrepared(FIRST),
   told.candidateSigned(FIRST),
@@ -99,7 +100,11 @@ test('two signed payments that could both confirm are named', async () => {
 
 test('a withdrawal in two payouts is named, and a coin that is spent without being held', async () => {
   const stolen = { ...paymentOf(0, [COIN]), payoutId: 'p2', txid: hashNamed('another') };
-  const found = await mismatchesOf([told.payoutStarted('p2', [ALICE], DEPTHS), told.candidatePrepared(stolen)]);
+  const found = await mismatchesOf([
+    told.payoutStarted('p2', [ALICE], DEPTHS),
+    told.withdrawalAssigned('wd1', 'p2'),
+    told.candidatePrepared(stolen),
+  ]);
   expect(found).toContainEqual(expect.objectContaining({ where: 'withdrawal wd1', stored: 'in payout p2' }));
   expect(found).toContainEqual(
     expect.objectContaining({ where: `coin ${COIN.outpoint}`, stored: 'spent by payout p2', expected: 'held by p1' }),

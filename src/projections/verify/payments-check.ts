@@ -20,7 +20,7 @@ type DataOf<T extends ProjectedEvent['type']> = Extract<ProjectedEvent, { type: 
 
 /**
  * Sees every event of the log, in order, and holds payments to their promises, whatever the code that wrote them thought: a
- * withdrawal is in one payout and ends once, no coin is reserved twice, any two transactions signed for one payout share an input,
+ * withdrawal is assigned to one payout and ends once, no coin is reserved twice, any two transactions signed for one payout share an input,
  * what is set aside in the books is what is open, and nothing is left in transit when a payout is closed.
  */
 export class PaymentsCheck {
@@ -58,7 +58,10 @@ export class PaymentsCheck {
         return;
       }
       case 'PayoutStarted':
-        this.#start(event, event.data);
+        this.#start(event.data);
+        return;
+      case 'WithdrawalAssigned':
+        this.#assign(event, event.data);
         return;
       case 'CoinsReserved':
         this.#hold(event, event.data);
@@ -126,15 +129,17 @@ export class PaymentsCheck {
     if (stored !== -open) this.#add(event, book, `books ${-stored}`, `withdrawals ${open}`);
   }
 
-  #start(event: ProjectedEvent, { payoutId, withdrawals }: DataOf<'PayoutStarted'>): void {
+  #start({ payoutId }: DataOf<'PayoutStarted'>): void {
     this.#payouts.set(payoutId, { transitSats: 0n, kinds: new Map(), signed: [] });
-    for (const { withdrawalId } of withdrawals) {
-      const other = this.#payoutOf.get(withdrawalId);
-      if (other !== undefined) {
-        this.#add(event, `withdrawal ${withdrawalId}`, `in payout ${payoutId}`, `in payout ${other} alone`);
-      }
-      this.#payoutOf.set(withdrawalId, payoutId);
+  }
+
+  /** Two payouts may name it; one of them gets it, for good. */
+  #assign(event: ProjectedEvent, { withdrawalId, payoutId }: DataOf<'WithdrawalAssigned'>): void {
+    const other = this.#payoutOf.get(withdrawalId);
+    if (other !== undefined) {
+      this.#add(event, `withdrawal ${withdrawalId}`, `in payout ${payoutId}`, `in payout ${other} alone`);
     }
+    this.#payoutOf.set(withdrawalId, payoutId);
   }
 
   #hold(event: ProjectedEvent, { payoutId, coins }: DataOf<'CoinsReserved'>): void {
