@@ -28,7 +28,8 @@ export function createChainEvidence({ pool, ledger, blocks }: ChainEvidenceOptio
       return {
         confirmations: spend.tipHeight - spend.height + 1,
         spends: outpoints.filter((outpoint) => spent.has(outpoint) || spend.dead.includes(outpoint)),
-        outputs: found.outs.map(({ script, value }) => ({
+        // Two payouts may owe the same amount at the same address: one output pays it once.
+        outputs: (spend.isOfAnother ? [] : found.outs).map(({ script, value }) => ({
           script: Buffer.from(script).toString('hex'),
           amountSats: value,
         })),

@@ -64,7 +64,7 @@ export interface TransactionEvidence {
   confirmations: number;
   /** Those of the outpoints asked for that it spends, or that can never be any more because of it. */
   spends: readonly string[];
-  /** Its outputs. */
+  /** Its outputs; none where it is a payment of another payout, which pays that one's withdrawals with them. */
   outputs: readonly { script: string; amountSats: bigint }[];
 }
 

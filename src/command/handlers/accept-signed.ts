@@ -60,7 +60,7 @@ export class AcceptSignedHandler implements ICommandHandler<AcceptSignedCommand,
     if (signing === undefined) throw new ProblemError('unavailable', 'Nothing can be signed here.');
     if (state.started === null) return reject('payout-not-found', `There is no payout '${payoutId}'.`);
     const candidates = signableCandidates(state).slice(0, MAX_COMPARED);
-    if (candidates.length === 0 || state.phase === 'halted') {
+    if (candidates.length === 0) {
       return reject('payout-not-ready', `Payout '${payoutId}' is ${state.phase}: there is nothing to be signed.`);
     }
     let refusal: Rejection | undefined;

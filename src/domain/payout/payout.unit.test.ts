@@ -264,6 +264,17 @@ describe('signing', () => {
     expect(recordSigned(form, payoutAfter(started, prepared0, halted))).toMatchObject({ rejected: 'payout-not-ready' });
   });
 
+  it('takes, while halted, the very transaction that halted it: who signed it had sent it without us', () => {
+    const byTxid = hashOf(666);
+    const events = [started, prepared0, halted];
+    const decided = writable(recordSigned(signedForm(0, first, byTxid), payoutAfter(...events)));
+    const state = payoutAfter(...events, ...decided);
+    expect(state.candidates[0]?.signed).toMatchObject([{ txid: byTxid }]);
+    expect(removeWithdrawal(remove('w1'), state)).toHaveProperty('rejected');
+    const voided = payoutAfter(started, prepared0, removedB, halted);
+    expect(recordSigned(signedForm(0, first, byTxid), voided)).toMatchObject({ rejected: 'psbt-mismatch' });
+  });
+
   it('never takes a transaction that spends other coins than planned', () => {
     const other = { ...signedForm(0, first, TX0), inputs: [`${hashOf(1)}:0`, `${hashOf(3)}:0`] };
     expect(() => recordSigned(other, payoutAfter(started, prepared0))).toThrow(InvariantError);

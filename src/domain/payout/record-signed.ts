@@ -10,7 +10,7 @@ export const MAX_SIGNED_FORMS = 20;
 
 /**
  * Takes on a transaction that was checked against its plan and is complete. No event for one that is there already; another txid
- * of the same candidate is one more form of it.
+ * of the same candidate is one more form of it. While the payout is halted only the transaction that halted it: then that was ours.
  *
  * @throws InvariantError for one that shares no input with a payment signed before: nothing is written
  */
@@ -18,7 +18,9 @@ export function recordSigned(command: CandidateSigned, state: PayoutState): Doma
   const { payoutId, candidate: number, txid } = command;
   if (state.started === null) return reject('payout-not-found', `There is no payout '${payoutId}'.`);
   if (state.candidates.some(({ signed }) => signed.some((form) => form.txid === txid))) return [];
-  if (state.phase !== 'prepared' && state.phase !== 'signed' && state.phase !== 'settled') {
+  // Taken for somebody else's while its txid was not known: it was broadcast by who signed it.
+  const isOwnAfterAll = state.phase === 'halted' && state.halt?.byTxid === txid;
+  if (!isOwnAfterAll && state.phase !== 'prepared' && state.phase !== 'signed' && state.phase !== 'settled') {
     return reject('payout-not-ready', `Payout '${payoutId}' is ${state.phase}: there is nothing to be signed.`);
   }
   const candidate = state.candidates[number];

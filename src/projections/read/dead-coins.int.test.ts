@@ -82,6 +82,7 @@ test('a payment of a deposit that a reorg took off and that was paid to somebody
     height: 2,
     tipHeight: 3,
     dead: [COIN.outpoint],
+    isOfAnother: false,
   });
   expect(await readSpendInBlock(pool, 'deposit', hashNamed('another'), [COIN.outpoint])).toBeUndefined();
   await tell('deposit', [
@@ -138,4 +139,35 @@ test('a payment of the change of another one dies with it, at any depth; own cha
     dead: [change.outpoint],
   });
   expect(await readSpendInBlock(pool, 'chained', theft.txid, [COIN.outpoint])).toMatchObject({ height: 3, dead: [] });
+});
+
+test('what another payout pays is told apart: the same amount at the same address is owed twice', async () => {
+  const { pool } = database;
+  const better: told.Payment = { ...PAYMENT, candidate: 1, txid: hashNamed('better'), change: 58_000, fee: 2_000 };
+  const change = { outpoint: `${better.txid}:1`, amount: 58_000 };
+  const twin = { ...ALICE, id: 'wd2' };
+  const builder: told.Payment = {
+    ...PAYMENT,
+    payoutId: 'p2',
+    txid: hashNamed('payment of the twin'),
+    inputs: [change],
+    pays: [twin],
+    change: 17_000,
+  };
+  await tell('twins', [
+    ...BEGINNING,
+    told.fundsReserved(twin),
+    ...signed(PAYMENT),
+    told.candidatePrepared(better),
+    told.candidateSigned(better),
+    blockConnected(3, '3', '2', told.minedPayment(better)),
+    ...signed(builder),
+    blockDisconnected(3, '3', '2', 4),
+    blockConnected(3, '3b', '2', told.minedPayment(PAYMENT)),
+  ]);
+  const dead = { outpoint: change.outpoint, byTxid: PAYMENT.txid, height: 3, blockHash: hashNamed('block 3b') };
+  expect((await readChainFacts(pool, 'twins', 'p1'))?.foreign).toEqual([]);
+  expect((await readChainFacts(pool, 'twins', 'p2'))?.foreign).toEqual([dead]);
+  expect(await readSpendInBlock(pool, 'twins', PAYMENT.txid, [change.outpoint])).toMatchObject({ isOfAnother: true });
+  expect(await readSpendInBlock(pool, 'twins', PAYMENT.txid, [COIN.outpoint])).toMatchObject({ isOfAnother: false });
 });

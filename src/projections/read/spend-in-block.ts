@@ -9,6 +9,8 @@ export interface SpendInBlock {
   tipHeight: number;
   /** Those of the coins that it does not spend itself, and that can never be any more because of it. */
   dead: string[];
+  /** It is a payment of a payout that holds none of the coins: what it pays, it pays for that one's withdrawals. */
+  isOfAnother: boolean;
 }
 
 /**
@@ -23,7 +25,13 @@ export async function readSpendInBlock(
 ): Promise<SpendInBlock | undefined> {
   const schema = quoted(readSchema(ledger));
   const now = (alias: string): string => `${alias}.to_position = ${POSITION_INFINITY}`;
-  const { rows } = await database.query<{ hash: string; height: number; tip: number; dead: string | null }>({
+  const { rows } = await database.query<{
+    hash: string;
+    height: number;
+    tip: number;
+    dead: string | null;
+    other: boolean;
+  }>({
     name: `spend_in_block.${ledger}`,
     text: `
       WITH RECURSIVE wanted AS MATERIALIZED (SELECT unnest($2::text[]) AS outpoint),
@@ -35,7 +43,11 @@ export async function readSpendInBlock(
         WHERE c.spent_txid = $1
         UNION
         SELECT d.outpoint, d.height FROM dead d WHERE d.by_txid = $1)
-      SELECT b.hash, b.height, t.height AS tip, f.dead
+      SELECT b.hash, b.height, t.height AS tip, f.dead, EXISTS (
+          SELECT FROM ${schema}.candidate_tx x
+          WHERE x.txid = $1 AND ${now('x')} AND NOT EXISTS (
+            SELECT FROM ${schema}.coin_reservation r
+            WHERE r.outpoint = ANY($2::text[]) AND r.payout_id = x.payout_id AND ${now('r')})) AS other
       FROM found f JOIN ${schema}.block b ON b.height = f.height AND ${now('b')}
       JOIN ${schema}.chain_tip t ON ${now('t')}
       ORDER BY f.dead`,
@@ -48,5 +60,6 @@ export async function readSpendInBlock(
     height: row.height,
     tipHeight: row.tip,
     dead: rows.flatMap(({ dead }) => dead ?? []),
+    isOfAnother: row.other,
   };
 }
