@@ -46,7 +46,7 @@ function heightPush(height: number): Buffer {
 }
 
 /** Builds a block on the tip of the chain, right but for what `change` makes of it. */
-export function craftBlock(chain: RegtestChain, change: Partial<Draft> = {}): Uint8Array {
+export function craftBlock(chain: Pick<RegtestChain, 'tip' | 'blockInfo'>, change: Partial<Draft> = {}): Uint8Array {
   const tip = chain.tip();
   const height = tip.height + 1;
   const draft: Draft = {
