@@ -58,7 +58,7 @@ export class GetWithdrawalController {
           headers: { 'ledger-position': String(view.at.position) },
         });
       }
-      const signed = found.payoutId === null ? [] : await loadSigned(view, found.payoutId);
+      const signed = found.paidBy === null ? [] : await loadSigned(view, found.paidBy);
       return {
         withdrawalId: found.withdrawalId,
         accountId: found.accountId,

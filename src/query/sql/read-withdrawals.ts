@@ -30,6 +30,8 @@ export interface WithdrawalRecord {
   /** When it was in its status for longer than it should be; null where it is not. */
   overdueSince: Date | null;
   payoutId: string | null;
+  /** The same, unless it is over without being paid. */
+  paidBy: string | null;
   feeSats: bigint | null;
   /** What pays it: the transaction in a block, else the newest that was signed. */
   txid: string | null;
@@ -69,6 +71,7 @@ interface Row {
   status_since: Date;
   overdue_since: Date | null;
   payout_id: string | null;
+  paid_by: string | null;
   fee_sats: bigint | null;
   txid: string | null;
   confirmations: number;
@@ -228,7 +231,7 @@ function withdrawalsSql(schema: string, among: string, conditions: string): stri
       FROM (
         SELECT r.withdrawal_id, r.account_id, r.wallet_id, r.address, r.script, r.amount_sats, r.max_fee_sats,
           r.confirmation_target, r.position, r.recorded_at, ${status} AS status, v.state_at, p.prepared_at, p.signed_at,
-          p.broadcast_at, changed.recorded_at AS chain_changed_at, v.payout_id, v.fee_sats,
+          p.broadcast_at, changed.recorded_at AS chain_changed_at, v.payout_id, p.payout_id AS paid_by, v.fee_sats,
           coalesce(chain.txid, v.txid, newest.txid) AS txid, ${CONFIRMATIONS} AS confirmations,
           CASE WHEN chain.is_confirmed THEN chain.block_hash END AS block_hash,
           CASE WHEN v.state IN ('cancelled', 'failed', 'deferred') OR v.is_removed THEN v.reason
@@ -238,7 +241,9 @@ function withdrawalsSql(schema: string, among: string, conditions: string): stri
             ELSE p.detail END AS detail
         FROM ${source}
         CROSS JOIN LATERAL (${versionAt(`${schema}.withdrawal`, 'x.withdrawal_id = r.withdrawal_id')}) v
-        LEFT JOIN LATERAL (${versionAt(`${schema}.payout`, 'x.payout_id = v.payout_id')}) p ON true
+        LEFT JOIN LATERAL (${versionAt(`${schema}.payout`, 'x.payout_id = v.payout_id')}) p
+          -- What the payout does for others is nothing of one that it let go of.
+          ON NOT v.is_removed AND v.state NOT IN ('cancelled', 'failed')
         LEFT JOIN ${schema}.payout_start s ON s.payout_id = p.payout_id
         LEFT JOIN LATERAL (${chainOfPayment(schema)}) chain ON true
         ${CHAIN_CHANGED}
@@ -264,6 +269,7 @@ function toRecord(row: Row): WithdrawalRecord {
     statusSince: row.status_since,
     overdueSince: row.overdue_since,
     payoutId: row.payout_id,
+    paidBy: row.paid_by,
     feeSats: row.fee_sats,
     txid: row.txid,
     confirmations: row.confirmations,

@@ -49,9 +49,9 @@ export async function loadSigned(view: View, payoutId: string): Promise<readonly
 
 export const WITHDRAWAL: FieldResolvers = {
   id: ({ withdrawalId }: WithdrawalSource) => withdrawalId,
-  candidates: async ({ payoutId, view }: WithdrawalSource) => {
-    if (payoutId === null) return [];
-    const signed = await loadSigned(view, payoutId);
+  candidates: async ({ paidBy, view }: WithdrawalSource) => {
+    if (paidBy === null) return [];
+    const signed = await loadSigned(view, paidBy);
     return signed.filter(({ kind, isVoid }) => kind === 'payment' && !isVoid).map(({ txid }) => txid);
   },
   block: ({ blockHash, view }: WithdrawalSource) => (blockHash === null ? null : loadBlock(view, blockHash)),
