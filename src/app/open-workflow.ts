@@ -131,7 +131,7 @@ export function openWorkflow(options: OpenWorkflowOptions): Workflow {
 }
 
 /** Holds the ledger's lock for payouts while `work` runs; asks now and then whether it is still held. */
-export async function leadPayouts(
+async function leadPayouts(
   pool: pg.Pool,
   ledger: string,
   signal: AbortSignal,
@@ -165,7 +165,7 @@ function asReads(work: PayoutWork): PayoutWork {
     tip: () => asRead(work.tip()),
     wallet: (walletId) => asRead(work.wallet(walletId)),
     walletsWithWaiting: (limit) => asRead(work.walletsWithWaiting(limit)),
-    waitingWithdrawals: (walletId, limit) => asRead(work.waitingWithdrawals(walletId, limit)),
+    waitingWithdrawals: (walletId, after, limit) => asRead(work.waitingWithdrawals(walletId, after, limit)),
     spendableCoins: (walletId, limit) => asRead(work.spendableCoins(walletId, limit)),
     coins: (outpoints) => asRead(work.coins(outpoints)),
     unconfirmedPayouts: (walletId, limit) => asRead(work.unconfirmedPayouts(walletId, limit)),

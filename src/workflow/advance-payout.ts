@@ -2,12 +2,12 @@ import type { PayoutState } from '../domain/payout/payout-state.js';
 import { invariant, unreachable } from '../platform/assert.js';
 import { RetryableError } from '../platform/errors.js';
 import { nextStep, type Step } from './next-step.js';
-import { viewOf, type PayoutView } from './payout-view.js';
+import { viewOf, type CandidateView, type PayoutView } from './payout-view.js';
 import { close, finish, freeOwnChange, tellAccounts } from './steps/finish.js';
 import { offer } from './steps/offer.js';
 import { prepare } from './steps/prepare.js';
 import { replace } from './steps/replace.js';
-import { askSigner } from './steps/sign.js';
+import { adopt, askSigner } from './steps/sign.js';
 import { mustTell } from './tell.js';
 import type { WorkflowParts } from './workflow-parts.js';
 
@@ -77,6 +77,9 @@ async function perform(
       return AGAIN;
     case 'sign':
       return await sign(parts, payout, step.candidate);
+    case 'adopt':
+      await adopt(parts, payout, candidateAt(payout, step.candidate), step);
+      return AGAIN;
     case 'offer':
       await offer(parts, payout);
       return AGAIN;
@@ -109,11 +112,16 @@ async function perform(
   }
 }
 
+function candidateAt({ candidates }: PayoutView, number: number): CandidateView {
+  const candidate = candidates[number];
+  invariant(candidate?.candidate === number, 'candidates are numbered from 0');
+  return candidate;
+}
+
 /** A signer elsewhere may take its time: it is asked on the side, and the payout is woken when it has answered. */
 async function sign(parts: WorkflowParts, payout: PayoutView, number: number): Promise<Next> {
   const { signing, events } = parts;
-  const candidate = payout.candidates[number];
-  invariant(candidate?.candidate === number, 'candidates are numbered from 0');
+  const candidate = candidateAt(payout, number);
   const { payoutId } = payout;
   if (payout.signer === 'local') {
     await askSigner(parts, payout, candidate);

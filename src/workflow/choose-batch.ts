@@ -4,7 +4,7 @@ import type { PaidWithdrawal } from '../domain/events/payout-events.js';
 import type { WaitReason } from '../domain/events/withdrawal-events.js';
 import type { Planned, NotPlanned } from '../bitcoin/payment/plan-parts.js';
 
-/** Plans of one batch that are tried at most: each leaves out at least one withdrawal of the one before. */
+/** Plans of one batch that are tried at most. Where one fails for all, each leaves out twice as many as the one before: it ends at one. */
 const MAX_TRIES = 12;
 /** Outputs take at most this part of a payment's weight, so that there is room for its inputs. */
 const OUTPUTS_SHARE = 0.5;
@@ -53,6 +53,7 @@ export function payableBatch<W extends PaidWithdrawal>(
 ): PayableBatch<W> {
   const deferred: Deferral<W>[] = [];
   let left = affordable(batch, availableSats, deferred);
+  let toDrop = 1;
   for (let tries = 0; tries < MAX_TRIES && left.length > 0; tries++) {
     const plan = tryPlan(left);
     if (plan.kind === 'planned') {
@@ -64,11 +65,19 @@ export function payableBatch<W extends PaidWithdrawal>(
       continue;
     }
     const reason = plan.reason === 'wallet-too-low' ? 'wallet-too-low' : 'fee-above-bound';
-    const largest = left.reduce((most, each) => (BigInt(each.amountSats) > BigInt(most.amountSats) ? each : most));
-    deferred.push({ withdrawal: largest, reason, detail: plan.detail });
-    left = left.filter((withdrawal) => withdrawal !== largest);
+    // The smallest of them is tried alone before all are given up.
+    const count = left.length === 1 ? 1 : Math.min(toDrop, left.length - 1);
+    const out = new Set([...left].sort(largestFirst).slice(0, count));
+    deferred.push(...[...out].map((withdrawal) => ({ withdrawal, reason, detail: plan.detail }) as const));
+    left = left.filter((withdrawal) => !out.has(withdrawal));
+    toDrop *= 2;
   }
   return { payable: undefined, deferred };
+}
+
+function largestFirst(a: PaidWithdrawal, b: PaidWithdrawal): number {
+  const difference = BigInt(b.amountSats) - BigInt(a.amountSats);
+  return difference > 0n ? 1 : difference < 0n ? -1 : 0;
 }
 
 function affordable<W extends PaidWithdrawal>(

@@ -70,6 +70,20 @@ describe('a batch', () => {
     expect(deferred).toMatchObject([{ withdrawal: { withdrawalId: 'w1' }, reason: 'fee-above-bound' }]);
   });
 
+  it('finds the few that fit where 200 small coins do not fit into one payment', () => {
+    const batch = Array.from({ length: 200 }, (_, n) => withdrawal(n, 1000 + n));
+    const plan = planner(10_000_000n);
+    const { payable } = payableBatch(batch, 10_000_000n, (withdrawals) =>
+      withdrawals.length > 5 ? { kind: 'refused', reason: 'wallet-too-low', detail: 'limited' } : plan(withdrawals),
+    );
+    expect(payable?.withdrawals.length).toBeGreaterThan(0);
+  });
+
+  it('tries the smallest alone before it gives up', () => {
+    const batch = [withdrawal(1, 3000), withdrawal(2, 2000), withdrawal(3, 1000)];
+    expect(ids(payableBatch(batch, 10_000n, planner(1_200n)).payable?.withdrawals)).toEqual(['w3']);
+  });
+
   it('ends after a bounded number of tries', () => {
     const batch = Array.from({ length: 100 }, (_, n) => withdrawal(n, 100));
     const tried: string[][] = [];

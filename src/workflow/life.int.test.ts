@@ -221,3 +221,21 @@ describe('a payment that loses its block', () => {
     expect(ledger.chain.mempool.list().map((entry) => entry.txid)).toEqual([txid]);
   });
 });
+
+describe('withdrawals that cannot be paid', () => {
+  it('do not hold up the others, however many they are', { timeout: 120_000 }, async () => {
+    const ledger = await open();
+    const stuck = Array.from({ length: 1_100 }, (_, n) => ({
+      withdrawalId: `s${n}`,
+      amountSats: 1_000n,
+      maxFeeSats: 0n,
+    }));
+    await Promise.all(stuck.map((withdrawal) => ledger.withdraw(withdrawal)));
+    await ledger.withdraw({ withdrawalId: 'w1', amountSats: 1_000_000n, address: OTHER });
+    await ledger.settle();
+    expect((await dataOf(ledger, 'PayoutStarted')).map(({ withdrawals }) => withdrawals[0]?.withdrawalId)).toEqual([
+      'w1',
+    ]);
+    expect(await ledger.events('WithdrawalDeferred')).toHaveLength(stuck.length);
+  });
+});

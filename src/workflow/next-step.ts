@@ -24,6 +24,8 @@ export type Step =
   | { kind: 'offer' }
   | { kind: 'replace'; cause: ReplaceCause }
   | { kind: 'refuse-bump'; reason: 'confirmed'; detail: string }
+  /** Its signer has sent it without telling us: what is in the block is made an event, as if it had been brought back. */
+  | { kind: 'adopt'; candidate: number; txid: string; blockHash: string }
   | { kind: 'settle'; txid: string }
   | { kind: 'close'; txid: string; childTxids: readonly string[] }
   | { kind: 'halt'; outpoint: string; byTxid: string; blockHash: string; height: number }
@@ -81,6 +83,7 @@ function isOwn({ isVoid, signed }: CandidateView, txid: string): boolean {
 
 interface Place {
   txid: string;
+  blockHash: string;
   height: number;
   confirmations: number;
   of: CandidateView;
@@ -96,6 +99,10 @@ function afterPayment(
 ): Step {
   // Somebody took a coin that only another candidate spends: that did not stop this one.
   if (payout.halted !== null) return { kind: 'resume', byTxid: payout.halted.byTxid };
+  const { of, txid, blockHash } = paid;
+  if (of.signed.length === 0 && nowMs >= notBefore.signMs) {
+    return { kind: 'adopt', candidate: of.candidate, txid, blockHash };
+  }
   if (payout.settledTxid === null && paid.confirmations >= payout.completeAt)
     return { kind: 'settle', txid: paid.txid };
   if (payout.bump !== null) {

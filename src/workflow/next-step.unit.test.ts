@@ -218,9 +218,16 @@ const cases: Case[] = [
     then: { kind: 'settle', txid: id(0) },
   },
   {
-    name: 'one that its signer sent without telling is a payment all the same',
+    name: 'one that its signer sent without telling is signed, from its first block on',
+    given: payout({ candidates: [candidate(0)] }),
+    chain: facts({ [id(0)]: 100 }),
+    then: { kind: 'adopt', candidate: 0, txid: id(0), blockHash: hash },
+  },
+  {
+    name: 'and a payment all the same where its bytes cannot be had',
     given: payout({ candidates: [candidate(0)] }),
     chain: facts({ [id(0)]: 99 }),
+    notBefore: later({ signMs: NOW + 5 }),
     then: { kind: 'settle', txid: id(0) },
   },
   {

@@ -21,16 +21,24 @@ export type PlanOutcome =
   | { kind: 'started'; payoutId: string }
   /** The first of a batch waits for others, until this moment. */
   | { kind: 'gathering'; untilMs: number }
-  /** Nothing can be paid now, or nobody waits. */
+  /** None of those looked at can be paid now; there are more, after this position. */
+  | { kind: 'more'; after: bigint }
+  /** Nobody else waits. */
   | { kind: 'nothing' };
 
 /**
  * Takes the longest waiting withdrawals of a wallet that can be paid together now, and starts a payout for them: coins first, and the
  * payout only when a transaction can be made. Those that cannot be paid are told why, and do not hold up the others.
+ *
+ * @param after position of a request: only later ones are looked at
  */
-export async function planWallet(parts: WorkflowParts, { walletId }: WalletWaiting): Promise<PlanOutcome> {
+export async function planWallet(
+  parts: WorkflowParts,
+  { walletId }: Pick<WalletWaiting, 'walletId'>,
+  after: bigint,
+): Promise<PlanOutcome> {
   const { work, commands, policy, network, now } = parts;
-  const waiting = await work.waitingWithdrawals(walletId, MAX_LOOKED_AT);
+  const waiting = await work.waitingWithdrawals(walletId, after, MAX_LOOKED_AT);
   const [longest] = waiting;
   if (longest === undefined) return { kind: 'nothing' };
   const full = firstBatch(waiting, policy).length < waiting.length || waiting.length >= policy.maxWithdrawals;
@@ -50,7 +58,10 @@ export async function planWallet(parts: WorkflowParts, { walletId }: WalletWaiti
     const started = await planGroup(parts, means, group, confirmationTarget);
     if (started !== undefined) return { kind: 'started', payoutId: started };
   }
-  return { kind: 'nothing' };
+  const last = waiting.at(-1);
+  return waiting.length < MAX_LOOKED_AT || last === undefined
+    ? { kind: 'nothing' }
+    : { kind: 'more', after: last.position };
 }
 
 /** Takes batch after batch of those with one target, until one can be paid. */

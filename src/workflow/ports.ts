@@ -83,9 +83,9 @@ export interface PayoutWork {
   walletsWithWaiting(limit: number): Promise<WalletWaiting[]>;
   /**
    * Withdrawals of a wallet that no `PayoutStarted` has named (from that event on they are taken, assigned or not) and that are
-   * not over, in the order of their requests.
+   * not over, in the order of their requests, of those that were recorded after a position.
    */
-  waitingWithdrawals(walletId: string, limit: number): Promise<WaitingWithdrawal[]>;
+  waitingWithdrawals(walletId: string, after: bigint, limit: number): Promise<WaitingWithdrawal[]>;
   /** Unspent coins in connected blocks that may be spent now (coinbase: mature) and that no payout has reserved, largest first. */
   spendableCoins(walletId: string, limit: number): Promise<SpendableCoin[]>;
   /** These coins, reserved or not, as far as they are known and unspent. */
@@ -132,6 +132,8 @@ export interface WalletWaiting {
 
 export interface WaitingWithdrawal extends PaidWithdrawal {
   confirmationTarget: number;
+  /** Position of its request. */
+  position: bigint;
   requestedAt: Date;
   /** Why it waits, as last recorded. */
   deferred: { reason: WaitReason; detail: string } | null;

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { leadPayouts } from '../app/open-workflow.js';
+import { withLeaderLock } from '../platform/postgres/leadership.js';
 import { createTestDatabase } from '../../test/support/database.js';
 import { openPayoutLedger, RECIPIENTS, type PayoutLedger } from '../../test/support/payout-ledger.js';
 import { AT_REST, booksAtRest, dataOf, payoutLedgers } from '../../test/support/payout-ledgers.js';
@@ -76,7 +76,8 @@ describe('two workflows on one database', () => {
     onTestFinished(() => db.drop());
     const ledger = await openPayoutLedger(db, 'main');
     onTestFinished(() => ledger.close());
-    const lead: Parameters<PayoutLedger['another']>[0] = (signal, work) => leadPayouts(db.pool, 'main', signal, work);
+    const lead: Parameters<PayoutLedger['another']>[0] = (signal, work) =>
+      withLeaderLock({ pool: db.pool, key: '1', standingBy: () => undefined }, signal, () => work(signal));
     const first = started(ledger.another(lead));
     await until('the first leads', () => first.status().leading);
     const second = started(ledger.another(lead));

@@ -14,8 +14,8 @@ import type { WorkflowParts } from './workflow-parts.js';
 const PAGE = 100;
 /** Wallets whose waiting withdrawals are looked at in a round. */
 const WALLETS = 50;
-/** Payouts started for one wallet in a round. */
-const PAYOUTS_PER_WALLET = 10;
+/** Payouts started, or pages of those that cannot be paid looked at, for one wallet in a round. */
+const LOOKS_PER_WALLET = 10;
 const FINISH_AT_ONCE = 20;
 /** A payout that cannot go on because something does not answer. */
 const TROUBLE = { firstMs: 500, maxMs: 60_000 };
@@ -43,6 +43,8 @@ export interface RoundState {
   /** By wallet: not to be looked at before. */
   walletsNotBefore: Map<string, number>;
   walletsToDo: boolean;
+  /** By wallet: requests up to this position were looked at and none could be paid; the later ones get their turn. */
+  walletsAfter: Map<string, bigint>;
   /** Failures in a row by what failed. */
   failures: Map<string, number>;
 }
@@ -178,14 +180,24 @@ async function planGuarded(
 ): Promise<number> {
   const { agenda, now } = parts;
   try {
-    for (let payouts = 0; payouts < PAYOUTS_PER_WALLET; payouts++) {
+    for (let looks = 0; looks < LOOKS_PER_WALLET; looks++) {
       await readModelsKnow(parts);
-      const outcome = await planWallet(parts, wallet);
+      const outcome = await planWallet(parts, wallet, state.walletsAfter.get(wallet.walletId) ?? 0n);
       state.failures.delete(wallet.walletId);
-      if (outcome.kind === 'gathering') return outcome.untilMs;
-      if (outcome.kind === 'nothing') return now() + IDLE_WALLET_MS;
-      agenda.wake(outcome.payoutId);
-      await launch(parts, state, outcome.payoutId);
+      switch (outcome.kind) {
+        case 'started':
+          agenda.wake(outcome.payoutId);
+          await launch(parts, state, outcome.payoutId);
+          break;
+        case 'more':
+          state.walletsAfter.set(wallet.walletId, outcome.after);
+          break;
+        case 'gathering':
+        case 'nothing':
+          // From the first again the next time: what could not be paid then may be now.
+          state.walletsAfter.delete(wallet.walletId);
+          return outcome.kind === 'gathering' ? outcome.untilMs : now() + IDLE_WALLET_MS;
+      }
     }
     return now();
   } catch (error) {

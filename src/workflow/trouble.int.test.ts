@@ -286,3 +286,22 @@ describe('a signer', () => {
     expect(await ledger.events('CandidateSigned')).toHaveLength(1);
   });
 });
+
+describe('a payment that its signer sends without bringing it back', () => {
+  it('is signed from its first block on, so that nobody gets the money back as well', async () => {
+    const ledger = await open({ signer: 'none' });
+    await paying(ledger);
+    const [prepared] = await dataOf(ledger, 'CandidatePrepared');
+    if (prepared === undefined) throw new Error('nothing is prepared');
+    const signed = await ledger.signWithKey(prepared.transaction);
+    await ledger.mine(1, [signed.transaction]);
+    await ledger.settle();
+    expect(await dataOf(ledger, 'CandidateSigned')).toMatchObject([{ txid: signed.txid }]);
+    expect(await ledger.cancel('w1')).toMatchObject({ kind: 'rejected', code: 'withdrawal-not-cancellable' });
+    await ledger.mine(5);
+    await ledger.settle();
+    expect(ledger.receivedAt(TO)).toEqual([1_000_000n]);
+    expect(await ledger.events('WithdrawalSettled', 'PayoutClosed')).toHaveLength(2);
+    expect(await booksAtRest(ledger)).toEqual(AT_REST);
+  });
+});

@@ -170,6 +170,7 @@ function newState(): RoundState {
     endsToDo: true,
     walletsToDo: true,
     walletsNotBefore: new Map(),
+    walletsAfter: new Map(),
     failures: new Map(),
   };
 }

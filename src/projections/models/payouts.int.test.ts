@@ -99,7 +99,7 @@ test('what is to be done for a payment, from the request to the last coin given 
   await tell([...BEGINNING, told.fundsReserved(ALICE), told.fundsReserved(BOB)]);
   expect(await work.walletsWithWaiting(10)).toMatchObject([{ walletId: 'w', waiting: 2 }]);
   await tell([told.withdrawalDeferred('wd2', 'too little')]);
-  expect(await work.waitingWithdrawals('w', 10)).toMatchObject([
+  expect(await work.waitingWithdrawals('w', 0n, 10)).toMatchObject([
     { withdrawalId: 'wd1', amountSats: '40000', maxFeeSats: '1000', deferred: null },
     { withdrawalId: 'wd2', maxFeeSats: null, deferred: { reason: 'wallet-too-low', detail: 'too little' } },
   ]);
@@ -107,7 +107,7 @@ test('what is to be done for a payment, from the request to the last coin given 
 
   const first = paymentOf(0, 'first', [COIN]);
   await tell([told.payoutStarted('p1', [ALICE, BOB], DEPTHS)]);
-  expect(await work.waitingWithdrawals('w', 10), 'taken, also before they are assigned').toEqual([]);
+  expect(await work.waitingWithdrawals('w', 0n, 10), 'taken, also before they are assigned').toEqual([]);
   await tell([
     told.withdrawalAssigned('wd1', 'p1'),
     told.withdrawalAssigned('wd2', 'p1'),
@@ -276,7 +276,7 @@ test('a withdrawal that is taken out, and a payout that ends without any', async
   expect(await work.withdrawalsToFinish(10)).toEqual([
     { withdrawalId: 'wd1', accountId: 'alice', payoutId: 'p1', isCancelled: false, reason: 'asked' },
   ]);
-  expect(await work.waitingWithdrawals('w', 10), 'no other payout ever pays it').toEqual([]);
+  expect(await work.waitingWithdrawals('w', 0n, 10), 'no other payout ever pays it').toEqual([]);
   await tell([told.withdrawalCancelled(ALICE)]);
   expect(await work.withdrawalsToFinish(10)).toMatchObject([{ withdrawalId: 'wd1', isCancelled: true }]);
   await tell([told.fundsReleased(ALICE, 'cancelled')]);

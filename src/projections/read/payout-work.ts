@@ -32,7 +32,7 @@ export interface PayoutWork {
   tip(): Promise<Tip | null>;
   wallet(walletId: string): Promise<WorkWallet | undefined>;
   walletsWithWaiting(limit: number): Promise<WalletWaiting[]>;
-  waitingWithdrawals(walletId: string, limit: number): Promise<WaitingWithdrawal[]>;
+  waitingWithdrawals(walletId: string, after: bigint, limit: number): Promise<WaitingWithdrawal[]>;
   spendableCoins(walletId: string, limit: number): Promise<SpendableCoin[]>;
   coins(outpoints: readonly string[]): Promise<KnownCoin[]>;
   unconfirmedPayouts(walletId: string, limit: number): Promise<string[]>;
@@ -60,6 +60,8 @@ export interface WalletWaiting {
 
 export interface WaitingWithdrawal extends PaidWithdrawal {
   confirmationTarget: number;
+  /** Position of its request. */
+  position: bigint;
   requestedAt: Date;
   deferred: { reason: WaitReason; detail: string } | null;
 }
@@ -122,15 +124,16 @@ export function createPayoutWork({ database, ledger, progress }: PayoutWorkOptio
       }));
     },
 
-    waitingWithdrawals: async (walletId, limit) => {
+    waitingWithdrawals: async (walletId, after, limit) => {
       const rows = await ask<WaitingRow>(
         'waiting_withdrawals',
         `SELECT r.withdrawal_id, r.account_id, r.address, r.script, r.amount_sats, r.max_fee_sats, r.confirmation_target,
-                r.recorded_at, v.state, v.reason, v.detail
+                r.recorded_at, v.state, v.reason, v.detail, v.requested_position
          FROM ${schema}.withdrawal v JOIN ${schema}.withdrawal_request r ON r.withdrawal_id = v.withdrawal_id
          WHERE v.wallet_id = $1 AND v.is_open AND v.payout_id IS NULL AND ${now('v')}
+           AND v.requested_position > $3
          ORDER BY v.requested_position LIMIT $2`,
-        [walletId, limit],
+        [walletId, limit, after],
       );
       return rows.map(toWaiting);
     },
@@ -233,6 +236,7 @@ interface WaitingRow {
   max_fee_sats: bigint | null;
   confirmation_target: number;
   recorded_at: Date;
+  requested_position: bigint;
   state: string;
   reason: WaitReason | null;
   detail: string | null;
@@ -255,6 +259,7 @@ function toWaiting(row: WaitingRow): WaitingWithdrawal {
     amountSats: String(row.amount_sats),
     maxFeeSats: row.max_fee_sats === null ? null : String(row.max_fee_sats),
     confirmationTarget: row.confirmation_target,
+    position: row.requested_position,
     requestedAt: row.recorded_at,
     deferred: row.state === 'deferred' && row.reason !== null ? { reason: row.reason, detail: row.detail ?? '' } : null,
   };

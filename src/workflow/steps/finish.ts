@@ -5,7 +5,7 @@ import { forEachBounded, mustTell } from '../tell.js';
 import type { WorkflowParts } from '../workflow-parts.js';
 
 /** Accounts told at once: their appends are gathered into few commits. */
-const ACCOUNTS_AT_ONCE = 50;
+const ACCOUNTS_AT_ONCE = 200;
 
 /** What follows from a payment, or from a decision that there will be none, on the account of each withdrawal. */
 export async function tellAccounts(parts: WorkflowParts, payoutId: string, state: PayoutState): Promise<void> {

@@ -13,7 +13,7 @@ import { forEachBounded, mustTell, OvertakenError, tell } from '../tell.js';
 import type { WorkflowParts } from '../workflow-parts.js';
 
 /** Withdrawals told at once that a payout has them: their appends are gathered into few commits. */
-const ASSIGN_AT_ONCE = 50;
+const ASSIGN_AT_ONCE = 500;
 /** Tries to reserve coins that others take at the same moment. */
 const MAX_TRIES = 5;
 const RETRY = { firstMs: 1_000, maxMs: 60_000 };
@@ -91,22 +91,15 @@ async function makePlan(
   return await defer(parts, payout, reason, plan.detail);
 }
 
-/** Coins of rounds that a person has ended are given back: a spend that conflicts with theirs is buried. */
-async function leaveEarlierRounds(
-  parts: WorkflowParts,
-  { payoutId, walletId, round, candidates }: PayoutView,
-): Promise<void> {
+/** Coins of rounds that a person has ended are given back, and what else is held for no payment: it is chosen anew. */
+async function leaveEarlierRounds(parts: WorkflowParts, payout: PayoutView): Promise<void> {
+  const { payoutId, walletId, round, candidates } = payout;
   if (round === 0) return;
   const now = new Set(
     candidates.filter((candidate) => candidate.round === round).flatMap(({ transaction }) => outpointsOf(transaction)),
   );
-  const outpoints = candidates
-    .filter((candidate) => candidate.round < round)
-    .flatMap(({ transaction, signed }) => [
-      ...outpointsOf(transaction),
-      ...signed.flatMap(({ txid, changeVouts }) => changeVouts.map((vout) => `${txid}:${vout}`)),
-    ])
-    .filter((outpoint) => !now.has(outpoint));
+  const held = coinsReservedFor(await parts.commands.walletState(walletId), payoutId);
+  const outpoints = [...held].filter((outpoint) => !now.has(outpoint));
   if (outpoints.length === 0) return;
   await mustTell(parts, parts.commands.releaseCoins({ walletId, payoutId, outpoints, reason: 'conflict' }));
 }

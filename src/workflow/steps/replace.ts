@@ -69,7 +69,7 @@ async function makeReplacement(
   );
   // Held by this payout itself nobody can build on it any more, and it can go.
   const pinnedBy = await holdOwnChange(parts, wallet, payout, payments);
-  if (pinnedBy !== undefined) return await raiseWhatBuildsOnIt(parts, newest, pinnedBy, fee);
+  if (pinnedBy !== undefined) return await raiseWhatBuildsOnIt(parts, payout, pinnedBy, fee, hasRate(cause));
   const means = await readMeans(parts, wallet);
   if (means === undefined) return { reason: 'not-replaceable', detail: 'There is no block yet.' };
   const refused = refusedByNode(payout, newest);
@@ -133,28 +133,53 @@ async function holdOwnChange(
  */
 async function raiseWhatBuildsOnIt(
   parts: WorkflowParts,
-  newest: CandidateView,
+  payout: PayoutView,
   byPayoutId: string,
   fee: Fee,
+  isAsked: boolean,
 ): Promise<Refusal> {
   const { commands, policy, agenda } = parts;
   const builder = viewOf(await commands.payoutState(byPayoutId));
   const child = newestSignedPayment(builder);
+  const newest = newestSignedPayment(payout);
   const detail = `Payout ${byPayoutId} builds on its change`;
-  if (child === undefined) return { reason: 'not-replaceable', detail: `${detail}, and is not signed yet.` };
+  if (child === undefined || newest === undefined) {
+    return { reason: 'not-replaceable', detail: `${detail}, and is not signed yet.` };
+  }
   const lacking =
     (fee.feeRateSatsPerKvb * BigInt(newest.transaction.weight)) / 4000n - BigInt(newest.transaction.feeSats);
   const extra = lacking > 0n ? (lacking * 4000n) / BigInt(child.transaction.weight) : 0n;
+  const bound = isAsked ? policy.maxFeeRateSatsPerKvb : boundForBoth(policy, payout, newest, builder, child);
   const wanted = fee.feeRateSatsPerKvb + extra;
-  const feeRate = wanted < policy.maxFeeRateSatsPerKvb ? wanted : policy.maxFeeRateSatsPerKvb;
+  const feeRate = wanted < bound ? wanted : bound;
   const pays = rateOf(BigInt(child.transaction.feeSats), child.transaction.weight);
-  if (pays >= feeRate) return { reason: 'not-replaceable', detail: `${detail}, and pays for both already.` };
+  if (pays >= wanted) return { reason: 'not-replaceable', detail: `${detail}, and pays for both already.` };
+  if (pays >= feeRate) return { reason: 'fee-above-bound', detail: `${detail}, and pays what both may cost already.` };
   if (builder.bump === null) {
     const request = { payoutId: byPayoutId, withdrawalId: null, feeRateSatsPerKvb: feeRate.toString() };
     await tell(parts, commands.requestBump(request));
     agenda.hurry(byPayoutId);
   }
   return { reason: 'not-replaceable', detail: `${detail}: that one is raised to pay for both.` };
+}
+
+/** The rate at which a child costs what is left of its parent's budget, and its own. */
+function boundForBoth(
+  { feeBudgetPercent, maxFeeRateSatsPerKvb }: WorkflowParts['policy'],
+  payout: PayoutView,
+  newest: CandidateView,
+  builder: PayoutView,
+  child: CandidateView,
+): bigint {
+  const left = feeBudgetSats(payout, feeBudgetPercent) - BigInt(newest.transaction.feeSats);
+  const budget = (left > 0n ? left : 0n) + feeBudgetSats(builder, feeBudgetPercent);
+  const rate = rateOf(budget, child.transaction.weight);
+  return rate < maxFeeRateSatsPerKvb ? rate : maxFeeRateSatsPerKvb;
+}
+
+/** A person who names a rate has decided; the bound is then that of the rate alone. */
+function hasRate(cause: ReplaceCause): boolean {
+  return cause.kind === 'asked' && cause.feeRateSatsPerKvb !== null;
 }
 
 /** The node has refused what was made to replace an older candidate, which it has; or somebody took a coin that was added for it. */
@@ -173,13 +198,12 @@ function planReplacementOf(
   fee: Fee,
 ): Planned | NotPlanned {
   const { policy } = parts;
-  const asked = cause.kind === 'asked' && cause.feeRateSatsPerKvb !== null;
+  const asked = hasRate(cause);
   return planReplacement({
     ...planning(parts, means, fee.feeRateSatsPerKvb),
     coins: means.coins,
     maxInputs: MAX_PAYOUT_INPUTS,
     maxWeight: Math.min(MAX_STANDARD_WEIGHT, 2 * policy.maxWeight),
-    // A person who names a rate has decided; the bound is then that of the rate alone.
     maxFeeSats: asked ? null : feeBudgetSats(payout, policy.feeBudgetPercent),
     earlier: payments.map(({ transaction, signed }) => ({
       transaction,

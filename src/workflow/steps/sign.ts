@@ -99,6 +99,32 @@ export async function takeSigned(
   }
 }
 
+/** Between tries to read what a signer has sent by itself. */
+const ADOPT_AGAIN_MS = 60_000;
+
+/**
+ * A signer has sent what it signed without bringing it back, and a block holds it. Its bytes are taken from there as from a signer: from
+ * then on nothing can be taken out of the payout any more.
+ */
+export async function adopt(
+  parts: WorkflowParts,
+  payout: PayoutView,
+  candidate: CandidateView,
+  { txid, blockHash }: { txid: string; blockHash: string },
+): Promise<void> {
+  const { agenda, events, node, now } = parts;
+  const { payoutId } = payout;
+  // Whatever comes of it, it is not asked for again at once; until then the payment counts all the same.
+  agenda.delay(payoutId, 'signMs', now() + ADOPT_AGAIN_MS);
+  const bytes = (await node.previousTransactions([{ txid, blockHash }])).get(txid);
+  if (bytes === undefined) {
+    events.trouble(payoutId, new PreviousMissingError(`transaction ${txid} of block ${blockHash} cannot be had`));
+    return;
+  }
+  const outcome = await takeSigned(parts, payout, candidate, Buffer.from(bytes).toString('hex'));
+  events.signerAnswered(outcome.kind === 'recorded' ? 'signed' : 'mismatch');
+}
+
 /** Asks the payout's signer for a signature of a candidate; what is late or refused is asked again later, with the same PSBT. */
 export async function askSigner(parts: WorkflowParts, payout: PayoutView, candidate: CandidateView): Promise<void> {
   const { agenda, commands, events, signers, signerGates, network, node, now, random } = parts;
