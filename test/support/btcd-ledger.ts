@@ -2,69 +2,22 @@ import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { address as codec, Block, networks, Transaction } from 'bitcoinjs-lib';
+import { Block, Transaction } from 'bitcoinjs-lib';
 import { expect } from 'vitest';
+import { paymentsIn } from './count-payments.js';
 import { startBtcd, type Btcd, type BtcdOptions } from './btcd.js';
 import { craftBlock } from './crafted-blocks.js';
 import { createTestDatabase } from './database.js';
 import { createLedgerClient, type Answer, type LedgerClient } from './ledger-client.js';
 import { runTallystick, startLedgerProcess } from './ledger-process.js';
 import { createTestWallet, type TestCoin } from './regtest-wallet.js';
+import { readWithdrawal, type SeenWithdrawal } from './seen-withdrawal.js';
 import { startToxiproxy, type Toxiproxy } from './toxiproxy.js';
 
 export const WAIT_MS = 15_000;
 /** Blocks that make the first coinbases spendable, and some more of them. */
 const FIRST_BLOCKS = 120;
 const SEQUENCE_REPLACEABLE = 0xfffffffd;
-
-/** What GraphQL says of a withdrawal and of its payout. */
-export interface SeenWithdrawal {
-  status: string;
-  txid: string | null;
-  candidates: string[];
-  feeSats: string | null;
-  payoutId: string | null;
-  waitReason: string | null;
-  payout: SeenPayout | null;
-}
-
-export interface SeenPayout {
-  status: string;
-  bumpPending: boolean;
-  bumpRefused: string | null;
-  bumpRefusedDetail: string | null;
-  halt: { outpoint: string; byTxid: string } | null;
-  candidates: {
-    kind: string;
-    isVoid: boolean;
-    feeSats: string;
-    weight: number;
-    feeSource: string;
-    inputs: { txid: string; vout: number }[];
-    transactions: { txid: string; raw: string; answer: string | null; answerDetail: string | null }[];
-  }[];
-}
-
-/** Before the read models have it. */
-const NOT_YET: SeenWithdrawal = {
-  status: 'not there yet',
-  txid: null,
-  candidates: [],
-  feeSats: null,
-  payoutId: null,
-  waitReason: null,
-  payout: null,
-};
-
-const WITHDRAWAL = `query ($id: ID!) { withdrawal(id: $id) {
-  status txid candidates feeSats payoutId waitReason
-  payout {
-    status bumpPending bumpRefused bumpRefusedDetail halt { outpoint byTxid }
-    candidates {
-      kind isVoid feeSats weight feeSource
-      inputs { txid vout } transactions { txid raw answer answerDetail }
-    }
-  } } }`;
 
 export interface BtcdLedger {
   /** The node of the moment: another one after `restartNode`. */
@@ -175,10 +128,7 @@ async function start(
       const answer = await self.command('/v1/withdrawals', request);
       expect(answer.status).toBe(202);
     },
-    withdrawal: async (id) => {
-      const seen = await client.graphql<{ withdrawal: SeenWithdrawal | null }>(WITHDRAWAL, { variables: { id } });
-      return seen.withdrawal ?? NOT_YET;
-    },
+    withdrawal: (id) => readWithdrawal(client, id),
     until: async (id, like) => {
       await expect.poll(() => self.withdrawal(id), { timeout: WAIT_MS, message: id }).toMatchObject(like);
       return await self.withdrawal(id);
@@ -242,19 +192,7 @@ async function rawBlocks(btcd: Btcd): Promise<string[]> {
   return blocks;
 }
 
-/**
- * What each address has got on the node's best chain, output by output. Reads the raw blocks with bitcoinjs-lib and knows nothing of the
- * ledger: it is what a stranger would count.
- */
+/** What each address has got on the node's best chain, counted by a stranger. */
 export async function countPayments(btcd: Btcd): Promise<(address: string) => bigint[]> {
-  const received = new Map<string, bigint[]>();
-  for (const raw of await rawBlocks(btcd)) {
-    for (const { outs } of (Block.fromHex(raw).transactions ?? []).slice(1)) {
-      for (const { script, value } of outs) {
-        const key = Buffer.from(script).toString('hex');
-        received.set(key, [...(received.get(key) ?? []), value]);
-      }
-    }
-  }
-  return (address) => received.get(Buffer.from(codec.toOutputScript(address, networks.regtest)).toString('hex')) ?? [];
+  return paymentsIn((await rawBlocks(btcd)).map((hex) => Buffer.from(hex, 'hex')));
 }

@@ -111,7 +111,7 @@ async function pushBlock(url: string, raw: Uint8Array): Promise<Answer> {
 }
 
 /** Repeats until there is an answer that is not "try again". */
-async function insist(attempt: () => Promise<Answer>): Promise<Answer> {
+export async function insist(attempt: () => Promise<Answer>): Promise<Answer> {
   const deadline = Date.now() + ANSWER_DEADLINE_MS;
   for (;;) {
     try {
