@@ -58,12 +58,10 @@ function roundOf({ prepared }: AuditedPayout, inputs: readonly string[]): number
   return prepared.find(({ transaction }) => outpointsOf(transaction).join() === inputs.join())?.round ?? -1;
 }
 
-function wrongBooks({ auditor, chain, signer, evidence }: Simulation): string[] {
+function wrongBooks({ auditor, chain, keys, evidence }: Simulation): string[] {
   const problems: string[] = [];
   const { books } = auditor;
-  const scripts = new Set<string>();
-  for (let index = 0; index < 200; index++)
-    for (const branch of [0, 1] as const) scripts.add(signer.scriptAt(branch, index));
+  const scripts = keys.scripts();
   const held = chain.unspentOf(scripts).reduce((sum, { amountSats }) => sum + amountSats, 0n);
   if (books.of(`wallet:${WALLET}`) !== held) {
     problems.push(`wallet ${WALLET} holds ${held} on the chain, and ${books.of(`wallet:${WALLET}`)} in the books`);

@@ -1,19 +1,16 @@
 import * as ecc from '@bitcoinerlab/secp256k1';
 import { crypto, initEccLib, Psbt, Transaction, type Signer } from 'bitcoinjs-lib';
 import type { PsbtSigner, SignerAnswer, SigningRequest } from '../../src/bitcoin/payment/signer.js';
-import type { TestPayer } from '../support/payment-plan.js';
 import type { Dice } from './dice.js';
 import type { Evidence } from './evidence.js';
 import { CallDice, type Faults } from './faults.js';
 import type { SimulatedChain } from './simulated-chain.js';
+import type { WalletKeys } from './wallet-keys.js';
 
 initEccLib(ecc);
 
-/** Indexes of each branch that are looked through for the key of a script. */
-const LOOKED_THROUGH = 400;
-
 export interface LyingSignerParts {
-  payer: TestPayer;
+  keys: WalletKeys;
   chain: SimulatedChain;
   evidence: Evidence;
   faults: () => Faults;
@@ -100,9 +97,9 @@ export class LyingSigner implements PsbtSigner {
   }
 
   #spending(script: string, parent: string, value: bigint): Parameters<Psbt['addInput']>[0] | object {
-    const { payer } = this.parts;
-    const key = this.#keyOf(script);
-    const { kind } = payer.receive;
+    const { keys } = this.parts;
+    const key = keys.keyOf(script);
+    const { kind } = keys.payer.receive;
     const witnessUtxo = { script: Buffer.from(script, 'hex'), value };
     switch (kind) {
       case 'pkh':
@@ -145,7 +142,7 @@ export class LyingSigner implements PsbtSigner {
       const coin =
         input.witnessUtxo ?? (input.nonWitnessUtxo && Transaction.fromBuffer(input.nonWitnessUtxo).outs[vout]);
       if (coin === undefined) throw new Error(`input ${n} says nothing of its coin`);
-      const key = this.#keyOf(Buffer.from(coin.script).toString('hex'));
+      const key = this.parts.keys.keyOf(Buffer.from(coin.script).toString('hex'));
       const entropy = dice.chance(0.5) ? dice.bytes(32) : undefined;
       psbt.signInput(n, this.#signerOf(key, entropy));
     }
@@ -153,27 +150,8 @@ export class LyingSigner implements PsbtSigner {
     return psbt.toBuffer();
   }
 
-  #keyOf(script: string): ReturnType<TestPayer['keyAt']> {
-    const { payer } = this.parts;
-    for (let index = 0; index < LOOKED_THROUGH; index++) {
-      for (const branch of [0, 1] as const) {
-        if (this.scriptAt(branch, index) === script) return payer.keyAt(branch, index);
-      }
-    }
-    throw new Error(`no key of the wallet for ${script}`);
-  }
-
-  readonly #scripts = new Map<string, string>();
-
-  scriptAt(branch: 0 | 1, index: number): string {
-    const at = `${branch}/${index}`;
-    const known = this.#scripts.get(at) ?? this.parts.payer.script(branch, index);
-    this.#scripts.set(at, known);
-    return known;
-  }
-
-  #signerOf(key: ReturnType<TestPayer['keyAt']>, entropy: Uint8Array | undefined): Signer {
-    const isTaproot = this.parts.payer.receive.kind === 'tr';
+  #signerOf(key: ReturnType<WalletKeys['keyOf']>, entropy: Uint8Array | undefined): Signer {
+    const isTaproot = this.parts.keys.payer.receive.kind === 'tr';
     if (key.privateKey === undefined) throw new Error('a key to sign with is private');
     if (isTaproot) return taprootSigner(key.publicKey, key.privateKey, entropy);
     const { publicKey, privateKey } = key;

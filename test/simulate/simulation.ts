@@ -19,7 +19,7 @@ import { PlatformError } from '../../src/platform/errors.js';
 import { ProblemError } from '../../src/platform/http/problem.js';
 import type { PaymentPolicy } from '../../src/workflow/workflow-parts.js';
 import { makeTransaction } from '../support/memory-chain.js';
-import { createTestPayer, SCRIPT_KINDS, type TestPayer } from '../support/payment-plan.js';
+import { createTestPayer, SCRIPT_KINDS } from '../support/payment-plan.js';
 import { Auditor, type AuditedPayout } from './auditor.js';
 import { Dice } from './dice.js';
 import { Evidence } from './evidence.js';
@@ -29,6 +29,7 @@ import { LyingNode } from './lying-node.js';
 import { LyingSigner } from './lying-signer.js';
 import { KilledError, Life, type Death } from './mortal-store.js';
 import { SimulatedChain, type KnownTransaction } from './simulated-chain.js';
+import { WalletKeys } from './wallet-keys.js';
 
 export const ACCOUNTS = ['alice', 'bob', 'carol'] as const;
 export const WALLET = 'hot';
@@ -115,7 +116,7 @@ export class Simulation {
   readonly chain = new SimulatedChain();
   readonly evidence = new Evidence();
   readonly auditor = new Auditor(this.chain, POLICY);
-  readonly payer: TestPayer;
+  readonly keys: WalletKeys;
   /** One for each life of the process: what the dead have sent is still on its way. */
   readonly nodes: LyingNode[] = [];
   signer: LyingSigner;
@@ -141,7 +142,7 @@ export class Simulation {
     this.ledger = `sim${seed}`;
     this.faults = noFaults(seed, 0);
     const dice = new Dice(seed, 'wallet');
-    this.payer = createTestPayer(dice.pick(SCRIPT_KINDS), seed % 251);
+    this.keys = new WalletKeys(createTestPayer(dice.pick(SCRIPT_KINDS), seed % 251));
     this.signing = dice.chance(0.25) ? 'none' : 'http';
     this.signer = this.#newSigner(new Life());
   }
@@ -156,7 +157,7 @@ export class Simulation {
   }
 
   async open(): Promise<void> {
-    this.say(`wallet ${this.payer.receive.kind}, signer ${this.signing}`);
+    this.say(`wallet ${this.keys.payer.receive.kind}, signer ${this.signing}`);
     await this.#start();
     this.chain.mine(1, 'nothing');
     await this.running.settle(10);
@@ -168,7 +169,7 @@ export class Simulation {
         ),
       );
     }
-    const { descriptor } = this.payer;
+    const { descriptor } = this.keys.payer;
     const wallet = {
       walletId: WALLET,
       descriptor,
@@ -189,9 +190,9 @@ export class Simulation {
   }
 
   #newSigner(life: Life): LyingSigner {
-    const { chain, evidence, payer } = this;
+    const { chain, evidence, keys } = this;
     const faults = (): Faults => this.faults;
-    return new LyingSigner({ chain, evidence, payer, faults, assertAlive: () => life.assertAlive() });
+    return new LyingSigner({ chain, evidence, keys, faults, assertAlive: () => life.assertAlive() });
   }
 
   async #start(): Promise<void> {
@@ -227,17 +228,26 @@ export class Simulation {
     if (dice.chance(0.35)) this.running.life.arm(this.#death(dice));
     const action = dice.weighted({ ...ACTIONS, sign: this.signing === 'none' ? 10 : 0 });
     const rounds = dice.pick([0, 1, 3, 20]);
-    try {
+    await this.#live(async () => {
       await this.#act(action, dice);
       await this.running.settle(rounds);
+    });
+  }
+
+  /** Runs something in the process. Where it dies of it, another takes its place. */
+  async #live(task: () => Promise<void>): Promise<boolean> {
+    try {
+      await task();
+      return true;
     } catch (error) {
-      if (error instanceof KilledError || this.running.life.isDead) {
-        await this.#revive();
-      } else if (!(error instanceof PlatformError)) throw error;
-      else this.say(`trouble: ${error.message}`);
+      if (error instanceof KilledError || this.running.life.isDead) await this.#revive();
+      else if (error instanceof PlatformError) this.say(`trouble: ${error.message}`);
+      else throw error;
+      return false;
+    } finally {
+      const [fatal] = this.running.fatal;
+      if (fatal !== undefined) throw asError(fatal);
     }
-    const [fatal] = this.running.fatal;
-    if (fatal !== undefined) throw fatal;
   }
 
   #death(dice: Dice): Death {
@@ -247,12 +257,10 @@ export class Simulation {
   }
 
   async #revive(): Promise<void> {
-    const { life, fatal, close } = this.running;
-    const { death } = life;
-    if (fatal.length > 0) throw fatal[0];
+    const { death } = this.running.life;
     this.kills += 1;
     this.say(`KILLED ${death?.moment} append ${death?.nth} of ${death?.type ?? 'any type'}`);
-    await close();
+    await this.running.close();
     await this.#start();
   }
 
@@ -264,8 +272,14 @@ export class Simulation {
 
   /** Reads what is new in the log, when the read models have it too and the chain is followed. */
   async lookAround(): Promise<void> {
-    await this.running.follow();
+    let isFollowed = false;
+    while (!isFollowed) isFollowed = await this.#live(() => this.running.follow());
     await this.auditor.read(this.running.outbox);
+    for (const { prepared } of this.auditor.payouts.values()) {
+      for (const { changeIndex } of prepared.at(-1)?.transaction.outputs ?? []) {
+        if (changeIndex !== null) this.keys.used(1, changeIndex);
+      }
+    }
   }
 
   truth(step: number): void {
@@ -337,7 +351,7 @@ export class Simulation {
     const address = dice.pick(RECIPIENTS);
     const twin = dice.chance(0.1) ? [...this.asked.values()].at(-1) : undefined;
     // Amounts are all different, but for twins: so an output says whose it is.
-    const amountSats = twin?.input.amountSats ?? BigInt(dice.between(1, 60) * 1_000 + 600 + n * 61_000);
+    const amountSats = twin?.input.amountSats ?? BigInt(dice.between(1, 30) * 10_000 + n);
     const input = {
       withdrawalId: `w${n}`,
       accountId: twin?.input.accountId ?? dice.pick(ACCOUNTS),
@@ -367,7 +381,7 @@ export class Simulation {
     this.say(
       `${clients} ask for ${input.withdrawalId} of ${input.amountSats} (fee ${fee}) by ${input.accountId}: ${kinds.join(', ')}`,
     );
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw asError(outcome.reason);
   }
 
   #told(asked: Asked, outcome: CommandOutcome): void {
@@ -551,6 +565,10 @@ export function scriptOf(address: string): string {
   const script = addressToScript(address, 'regtest');
   if (script === undefined) throw new Error(`not an address: ${address}`);
   return Buffer.from(script).toString('hex');
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error('something was thrown that is no error', { cause: thrown });
 }
 
 function done(outcome: CommandOutcome): Readonly<Record<string, unknown>> {
