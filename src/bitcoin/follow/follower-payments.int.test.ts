@@ -53,6 +53,35 @@ function signedEvent(payment: Transaction, coin: Transaction): DomainEvent {
   };
 }
 
+function preparedEvent(payment: Transaction, coin: Transaction): DomainEvent {
+  const input = { txid: coin.getId(), vout: 0, amountSats: '10000', script: '00', sequence: 0, blockHash: null };
+  return {
+    type: 'CandidatePrepared',
+    data: {
+      payoutId: 'q',
+      candidate: 0,
+      kind: 'payment',
+      transaction: {
+        version: 2,
+        locktime: 0,
+        inputs: [{ ...input, derivation: { branch: 0, index: 0 } }],
+        outputs: payment.outs.map(({ script, value }, vout) => ({
+          script: Buffer.from(script).toString('hex'),
+          amountSats: value.toString(),
+          withdrawalId: vout === 1 ? null : `w${vout}`,
+          changeIndex: vout === 1 ? 0 : null,
+        })),
+        feeSats: '500',
+        weight: 800,
+        feeRateSatsPerKvb: '1000',
+        txid: payment.getId(),
+      },
+      feeSource: 'estimate',
+      feeReason: '',
+    },
+  };
+}
+
 async function newLedger(): Promise<FollowLedger> {
   const ledger = createFollowLedger(db, `payments-${++ledgers}`);
   const descriptors = { descriptor: `wpkh(${KEY}/0/*)`, changeDescriptor: `wpkh(${KEY}/1/*)`, gapLimit: 3 };
@@ -124,6 +153,34 @@ test('a payment that is signed between the scan of its block and its append is k
   await ledger.followToTip(source, { store });
   expect(await paymentsOf(ledger)).toEqual([OURS]);
   expect(ledger.fatal).toEqual([]);
+});
+
+test('a payment that turns out to be ours, or not, after its block was connected: the block is connected again', async () => {
+  const ledger = await newLedger();
+  const source = createMemorySource();
+  const [late, voided] = [payUs('late'), payUs('voided')];
+  source.add(makeBlock(source.best, { transactions: [late, voided] }));
+  await ledger.followToTip(source);
+  await ledger.append('payout-q', preparedEvent(spend(voided), voided));
+  source.add(makeBlock(source.best, { transactions: [spend(late)] }));
+  source.add(makeBlock(source.best, { transactions: [spend(voided)] }));
+  source.extend(1);
+  await ledger.followToTip(source);
+  const prepared = { spent: ['q'], received: [[1, 'q'], ...STRANGERS.received.slice(1)] };
+  expect(await paymentsOf(ledger)).toEqual([STRANGERS, prepared]);
+  await ledger.append('payout-p', signedEvent(spend(late), late));
+  await ledger.followToTip(source);
+  expect(await paymentsOf(ledger)).toEqual([OURS, prepared]);
+  await ledger.append('payout-q', {
+    type: 'WithdrawalRemoved',
+    data: { payoutId: 'q', withdrawalId: 'w1', reason: null },
+  });
+  await ledger.followToTip(source);
+  expect(await paymentsOf(ledger)).toEqual([OURS, STRANGERS]);
+  const steps = (await ledger.chainStory()).length;
+  source.extend(1);
+  await ledger.followToTip(source);
+  expect((await ledger.chainStory()).length, 'nothing is left in doubt').toBe(steps + 1);
 });
 
 test('a payment of a closed payout is ours again when a reorg takes its block off and another holds it', async () => {

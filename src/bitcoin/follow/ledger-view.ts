@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type {
   BlockConnected,
   BlockDisconnected,
@@ -47,6 +48,9 @@ const FOLLOWED_TYPES: readonly EventType[] = [
   'PayoutClosed',
 ];
 
+/** Spends of our coins whose blocks are remembered, some 200 bytes each: days of a busy wallet. */
+const MAX_SPENDERS = 20_000;
+
 /** Parts of one block read at once: each may have half a megabyte. */
 const READ_PARTS = 16;
 
@@ -56,6 +60,7 @@ export interface DoubtfulBlock {
   height: number;
   /** Of its `BlockConnected`. */
   revision: number;
+  /** Of the event that makes it doubtful: its own, or a later one that says whose a payment is. */
   position: bigint;
 }
 
@@ -90,11 +95,27 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
   /** Parts that may belong to the next `BlockConnected`. */
   let parts: TransfersFound[] = [];
   let doubtful: DoubtfulBlock[] = [];
+  /** Connected blocks by the transactions in them that spend coins of ours. */
+  const spenders = new LRUCache<string, Omit<DoubtfulBlock, 'position'>>({ max: MAX_SPENDERS });
   /** Position of the last event that changed what is watched. */
   let watchedAt = 0n;
 
   const settle = (hash: string): void => {
     if (doubtful.length > 0) doubtful = doubtful.filter((block) => block.hash !== hash);
+  };
+
+  /** A block that was connected before says something else of this transaction than is known now. */
+  const doubtBlockOf = (txid: string, position: bigint): void => {
+    const block = spenders.get(txid);
+    if (block === undefined) return;
+    const others = doubtful.filter(({ hash }) => hash !== block.hash);
+    doubtful = [...others, { ...block, position }].sort((a, b) => a.height - b.height);
+  };
+
+  const learnPayment = (txid: string | null, position: bigint, learn: () => void): void => {
+    const before = txid === null ? null : watch.payments.payoutOf(txid);
+    learn();
+    if (txid !== null && watch.payments.payoutOf(txid) !== before) doubtBlockOf(txid, position);
   };
 
   const noteScan = (
@@ -160,6 +181,8 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
         const found = joinFound([...own.map((part) => part.found), block.found]);
         watch.connect(found);
         noteScan(event, block, found);
+        const place = { hash: block.hash, height: block.height, revision: Number(event.revision) };
+        for (const { txid } of found.spent) spenders.set(txid, place);
         parts = [];
         view.tipTime = block.time;
         return;
@@ -170,6 +193,7 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
         const tip = chain.pop();
         invariant(tip.hash === hash && tip.revision === connectedRevision, `block ${hash} is the tip`);
         watch.disconnect(found);
+        for (const { txid } of found.spent) spenders.delete(txid);
         settle(hash);
         return;
       }
@@ -189,18 +213,22 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
         return;
       case 'ScriptWatched':
         return watch.watchScript(event.data as ScriptWatched);
-      case 'CandidatePrepared':
-        watch.payments.prepare(event.data as CandidatePrepared);
+      case 'CandidatePrepared': {
+        const prepared = event.data as CandidatePrepared;
+        learnPayment(prepared.transaction.txid, event.position, () => watch.payments.prepare(prepared));
         return;
-      case 'CandidateSigned':
-        watch.payments.sign(event.data as CandidateSigned);
+      }
+      case 'CandidateSigned': {
+        const signed = event.data as CandidateSigned;
+        learnPayment(signed.txid, event.position, () => watch.payments.sign(signed));
         return;
+      }
       case 'WithdrawalRemoved':
-        watch.payments.voidUnsigned((event.data as WithdrawalRemoved).payoutId);
+      case 'PayoutResolved': {
+        const { payoutId } = event.data as WithdrawalRemoved | PayoutResolved;
+        for (const txid of watch.payments.voidUnsigned(payoutId)) doubtBlockOf(txid, event.position);
         return;
-      case 'PayoutResolved':
-        watch.payments.voidUnsigned((event.data as PayoutResolved).payoutId);
-        return;
+      }
       case 'PayoutClosed':
         watch.payments.close((event.data as PayoutClosed).payoutId);
         return;

@@ -9,8 +9,8 @@ export interface Payments {
   /** A signer that broadcasts on its own broadcasts what was prepared: where that has a txid already, it is the payout's own. */
   prepare(prepared: CandidatePrepared): void;
   sign(signed: CandidateSigned): void;
-  /** What was prepared and not signed is not to be signed any more: whoever mines it is a stranger. */
-  voidUnsigned(payoutId: string): void;
+  /** What was prepared and not signed is not to be signed any more: whoever mines it is a stranger. Answers the txids. */
+  voidUnsigned(payoutId: string): string[];
   /** Buried: it is not looked for again. */
   close(payoutId: string): void;
   /** A block with payments was taken off: they may come again, also those of closed payouts. */
@@ -62,10 +62,14 @@ export function createPayments(): Payments {
       put(txid, { payoutId, changeVouts, isSigned: true, isVoid: false });
     },
     voidUnsigned(payoutId) {
+      const voided: string[] = [];
       for (const txid of ofPayout.get(payoutId) ?? []) {
         const payment = payments.get(txid);
-        if (payment && !payment.isSigned) payment.isVoid = true;
+        if (payment === undefined || payment.isSigned || payment.isVoid) continue;
+        payment.isVoid = true;
+        voided.push(txid);
       }
+      return voided;
     },
     close(payoutId) {
       for (const txid of ofPayout.get(payoutId) ?? []) payments.delete(txid);
