@@ -42,6 +42,8 @@ export interface WorkflowOptions {
   /** Ends early where the signal aborts. */
   sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   events: WorkflowEvents;
+  /** `PAYOUTS_AT_ONCE` where it is not given. With 1, what happens does not depend on who is answered first: for simulations. */
+  payoutsAtOnce?: number;
   /** A broken invariant: the process must end before it writes anything more. */
   onFatal: (error: unknown) => void;
 }
@@ -189,7 +191,7 @@ function makeParts(options: WorkflowOptions, wake: () => void): { parts: RoundPa
     written: { position: 0n },
     nodeGate: gate(500, 30_000),
     signerGates: { none: gate(1_000, 60_000), http: gate(1_000, 60_000), local: gate(1_000, 60_000) },
-    pool: new TaskPool(PAYOUTS_AT_ONCE, (payoutId, again) => {
+    pool: new TaskPool(options.payoutsAtOnce ?? PAYOUTS_AT_ONCE, (payoutId, again) => {
       if (again) wakePayout(payoutId);
     }),
     signing: new TaskPool(SIGNING_AT_ONCE, wakePayout),

@@ -42,6 +42,8 @@ export class Auditor {
   readonly problems: string[] = [];
   readonly types = new Map<string, number>();
   position = 0n;
+  /** Is shown every event. */
+  onEvent: ((event: DomainEvent) => void) | undefined;
 
   constructor(
     private readonly chain: SimulatedChain,
@@ -80,6 +82,7 @@ export class Auditor {
     const event = { type, data } as DomainEvent;
     const unbalanced = this.books.take(event);
     if (unbalanced !== undefined) this.problem(`${unbalanced} at position ${position}`);
+    this.onEvent?.(event);
     this.#money(event);
     this.#coins(event);
     this.#payment(event);

@@ -115,6 +115,7 @@ export async function startProcess(process: ProcessParts): Promise<LedgerProcess
     now,
     random,
     sleep: () => new Promise((resolve) => setImmediate(resolve)),
+    payoutsAtOnce: 1,
     events: {
       offered: () => undefined,
       signerAnswered: () => undefined,

@@ -21,8 +21,9 @@ afterAll(async () => {
 });
 
 it.each(seeds)(`seed %i, ${steps} steps`, async (seed) => {
-  const { kills, events, withdrawals, types } = await runSimulation(db, seed, steps);
+  const { kills, events, withdrawals, types, story } = await runSimulation(db, seed, steps);
   const ends = Object.entries(withdrawals).map(([end, count]) => `${count} ${end}`);
   const seen = [...types].sort().map(([type, count]) => `${type} ${count}`);
+  if (process.env['SIMULATE_STORY'] !== undefined) console.log(story.join('\n'));
   console.log(`seed ${seed}: ${ends.join(', ')}; ${kills} kills; ${events} events\n${seen.join(', ')}`);
 });

@@ -16,6 +16,8 @@ export interface Outcome {
   events: bigint;
   withdrawals: Record<string, number>;
   types: Map<string, number>;
+  /** What happened, a line each. */
+  story: readonly string[];
 }
 
 /** A seed went wrong: the message has the seed, what is wrong, and all that happened. */
@@ -55,7 +57,7 @@ export async function runSimulation(
       withdrawals[end ?? 'open'] = (withdrawals[end ?? 'open'] ?? 0) + 1;
     }
     const { kills, auditor } = simulation;
-    return { seed, steps, kills, events: auditor.position, withdrawals, types: auditor.types };
+    return { seed, steps, kills, events: auditor.position, withdrawals, types: auditor.types, story: simulation.story };
   } catch (error) {
     if (error instanceof SimulationFailed) throw error;
     const what = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -25,6 +25,8 @@ import { Dice } from './dice.js';
 import { Evidence } from './evidence.js';
 import { chooseFaults, noFaults, type Faults } from './faults.js';
 import { startProcess, type LedgerProcess } from './ledger-process.js';
+import type { DomainEvent } from '../../src/domain/events/event-types.js';
+import { tellEvent } from './tell-event.js';
 import { LyingNode } from './lying-node.js';
 import { LyingSigner } from './lying-signer.js';
 import { KilledError, Life, type Death } from './mortal-store.js';
@@ -145,6 +147,15 @@ export class Simulation {
     this.keys = new WalletKeys(createTestPayer(dice.pick(SCRIPT_KINDS), seed % 251));
     this.signing = dice.chance(0.25) ? 'none' : 'http';
     this.signer = this.#newSigner(new Life());
+    this.auditor.onEvent = (event) => {
+      this.#tell(event);
+    };
+  }
+
+  /** Events of payments, in the story. */
+  #tell({ type, data }: DomainEvent): void {
+    const line = tellEvent({ type, data } as DomainEvent);
+    if (line !== undefined) this.say(`      ${line}`);
   }
 
   say(what: string): void {
