@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 /**
  * Clients of the HTTP bench, in a process of their own: each has a connection and sends its next transfer when the last one
  * is answered. Written on bare sockets, so that the machine's cores are the server's. Started with a port, the number of
- * clients, accounts and transfers; prints what it measured as one line of JSON.
+ * clients, accounts and requests, and what to ask for: transfers or withdrawals; prints what it measured as one line of JSON.
  */
 interface Measured {
   seconds: number;
@@ -14,7 +14,28 @@ interface Measured {
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 
-async function run(port: number, clients: number, accounts: number, transfers: number): Promise<Measured> {
+interface Question {
+  path: string;
+  bodyOf(from: number, accounts: number): string;
+}
+
+const QUESTIONS: Readonly<Record<string, Question>> = {
+  transfers: {
+    path: '/v1/transfers',
+    bodyOf: (from, accounts) =>
+      `{"fromAccountId":"account-${from}","toAccountId":"account-${(from + 1) % accounts}","amountSats":"1"}`,
+  },
+  withdrawals: {
+    path: '/v1/withdrawals',
+    bodyOf: (from) =>
+      `{"accountId":"account-${from}","address":"bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080","amountSats":"1000","maxFeeSats":"200"}`,
+  },
+};
+
+async function run(
+  { path, bodyOf }: Question,
+  [port, clients, accounts, transfers]: readonly [number, number, number, number],
+): Promise<Measured> {
   const latencies = new Float64Array(transfers);
   const statuses: Record<string, number> = {};
   const prefix = randomUUID();
@@ -28,7 +49,7 @@ async function run(port: number, clients: number, accounts: number, transfers: n
       if (n >= transfers) break;
       const from = id * own + (turn % own);
       const sent = performance.now();
-      const status = await connection.post(bodyOf(from, (from + 1) % accounts), `${prefix}-${n}`);
+      const status = await connection.post(path, bodyOf(from, accounts), `${prefix}-${n}`);
       latencies[n] = performance.now() - sent;
       statuses[status] = (statuses[status] ?? 0) + 1;
     }
@@ -41,13 +62,9 @@ async function run(port: number, clients: number, accounts: number, transfers: n
   return { seconds, latenciesMs: { p50: at(0.5), p99: at(0.99), max: at(1) }, statuses };
 }
 
-function bodyOf(from: number, to: number): string {
-  return `{"fromAccountId":"account-${from}","toAccountId":"account-${to}","amountSats":"1"}`;
-}
-
 interface Connection {
   socket: Socket;
-  post(body: string, key: string): Promise<string>;
+  post(path: string, body: string, key: string): Promise<string>;
 }
 
 function open(port: number): Promise<Connection> {
@@ -57,10 +74,10 @@ function open(port: number): Promise<Connection> {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true }, () => {
       resolve({
         socket,
-        post: (body, key) => {
+        post: (path, body, key) => {
           const answer = new Promise<string>((done) => (answered = done));
           socket.write(
-            `POST /v1/transfers HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\nidempotency-key: ${key}\r\n` +
+            `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\nidempotency-key: ${key}\r\n` +
               `content-length: ${body.length}\r\n\r\n${body}`,
           );
           return answer;
@@ -81,8 +98,15 @@ function open(port: number): Promise<Connection> {
   });
 }
 
-const [port, clients, accounts, transfers] = process.argv.slice(2).map(Number);
-if (port === undefined || clients === undefined || accounts === undefined || transfers === undefined) {
-  throw new Error('usage: http-client <port> <clients> <accounts> <transfers>');
+const [port, clients, accounts, requests] = process.argv.slice(2, 6).map(Number);
+const question = QUESTIONS[process.argv[6] ?? 'transfers'];
+if (
+  port === undefined ||
+  clients === undefined ||
+  accounts === undefined ||
+  requests === undefined ||
+  question === undefined
+) {
+  throw new Error('usage: http-client <port> <clients> <accounts> <requests> [transfers|withdrawals]');
 }
-process.stdout.write(`${JSON.stringify(await run(port, clients, accounts, transfers))}\n`);
+process.stdout.write(`${JSON.stringify(await run(question, [port, clients, accounts, requests]))}\n`);

@@ -11,12 +11,12 @@ import { startTemporaryPostgres } from '../test/support/postgres-server.js';
 import type { BenchRow } from './bench-row.js';
 
 const CLIENTS = 200;
-const ACCOUNTS = 10_000;
+export const ACCOUNTS = 10_000;
 /** Enough for every transfer that an account sends here. */
 const FUNDS_SATS = 1_000_000n;
 const GOAL = 0.3;
 
-interface Measured {
+export interface Measured {
   seconds: number;
   latenciesMs: { p50: number; p99: number; max: number };
   statuses: Record<string, number>;
@@ -50,11 +50,11 @@ async function measure(server: CommandServer, quick: boolean): Promise<BenchRow[
   const transfers = quick ? 4_000 : 20_000;
   const rounds = quick ? 3 : 5;
   await openAccounts(server.store);
-  await runClients(server, transfers);
+  await runTransfers(server, transfers);
   const http: Measured[] = [];
   const appends: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    http.push(await runClients(server, transfers));
+    http.push(await runTransfers(server, transfers));
     appends.push(await appendsPerSecond(server.store, transfers, round));
   }
   const perSecond = http.map(({ seconds }) => transfers / seconds);
@@ -75,7 +75,7 @@ async function measure(server: CommandServer, quick: boolean): Promise<BenchRow[
   ];
 }
 
-async function openAccounts(store: EventStore): Promise<void> {
+export async function openAccounts(store: EventStore): Promise<void> {
   const ids = Array.from({ length: ACCOUNTS }, (_, n) => `account-${n}`);
   for (let from = 0; from < ACCOUNTS; from += 500) {
     const some = ids.slice(from, from + 500);
@@ -107,9 +107,13 @@ async function append(
   if (result.kind !== 'appended') throw new Error(`append was refused: ${result.kind}`);
 }
 
-async function runClients(server: CommandServer, transfers: number): Promise<Measured> {
+/** Requests from clients in a process of their own, all of which must be answered with this status. */
+export async function runClients(
+  url: string,
+  { requests, question, status }: { requests: number; question: 'transfers' | 'withdrawals'; status: string },
+): Promise<Measured> {
   const program = fileURLToPath(new URL('./http-client.js', import.meta.url));
-  const args = [program, new URL(server.url).port, String(CLIENTS), String(ACCOUNTS), String(transfers)];
+  const args = [program, new URL(url).port, String(CLIENTS), String(ACCOUNTS), String(requests), question];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.on('data', (data: Buffer) => (output += data.toString()));
@@ -119,9 +123,14 @@ async function runClients(server: CommandServer, transfers: number): Promise<Mea
   });
   if (code !== 0) throw new Error(`the clients ended with ${String(code)}`);
   const measured = JSON.parse(output) as Measured;
-  if (measured.statuses['201'] !== transfers)
+  if (measured.statuses[status] !== requests) {
     throw new Error(`not all were done: ${JSON.stringify(measured.statuses)}`);
+  }
   return measured;
+}
+
+function runTransfers(server: CommandServer, requests: number): Promise<Measured> {
+  return runClients(server.url, { requests, question: 'transfers', status: '201' });
 }
 
 /** The same number of clients and of streams, one append at a time each. */
@@ -157,10 +166,10 @@ function transferEvent(fromAccountId: string, transferId: string): DomainEvent {
   };
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
-function thousands(value: number): string {
+export function thousands(value: number): string {
   return Math.round(value).toLocaleString('en');
 }

@@ -6,6 +6,7 @@ const BENCHES: Readonly<Record<string, () => Promise<(options: { quick: boolean 
   scan: async () => (await import('./scan.js')).runScanBench,
   append: async () => (await import('./append.js')).runAppendBench,
   http: async () => (await import('./http.js')).runHttpBench,
+  withdraw: async () => (await import('./withdraw.js')).runWithdrawBench,
   visible: async () => (await import('./visible.js')).runVisibleBench,
   rebuild: async () => (await import('./rebuild.js')).runRebuildBench,
   select: async () => (await import('./select.js')).runSelectBench,
