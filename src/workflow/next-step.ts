@@ -181,13 +181,17 @@ function towardsPayment(payout: PayoutView, facts: ChainFacts, notBefore: NotBef
   }
   if (toSend.length > 0 && due(notBefore.offerMs)) return { kind: 'offer' };
   const cause = isUnsigned ? undefined : causeToReplace(payout, facts);
-  if (cause !== undefined && due(notBefore.replaceMs)) return { kind: 'replace', cause };
+  // A person who asks is answered at once, by a payment or by a refusal; what is done unasked has its pace.
+  if (cause !== undefined && (cause.kind === 'asked' || due(notBefore.replaceMs))) return { kind: 'replace', cause };
   return { kind: 'wait', untilMs: later.length === 0 ? null : Math.min(...later) };
 }
 
 function causeToReplace(payout: PayoutView, facts: ChainFacts): ReplaceCause | undefined {
-  if (newestSignedPayment(payout) === undefined) return undefined;
+  const newest = newestSignedPayment(payout);
+  // What nobody has been offered yet is not replaced, and what the node has not answered to is not too cheap.
+  if (newest === undefined || newest.signed.some(({ lastAnswer }) => lastAnswer === null)) return undefined;
   if (payout.bump !== null) return { kind: 'asked', ...payout.bump };
+  if (newest.signed.some(({ lastAnswer }) => lastAnswer === 'unknown')) return undefined;
   const answers = sendable(payout).map(({ signed }) => signed.lastAnswer);
   if (answers.includes('fee-too-low') && !answers.some(isTaken)) return { kind: 'fee-too-low' };
   // The newest that the node has, a payment or a child of one: what came after it and was refused did not begin another wait.

@@ -154,6 +154,13 @@ const cases: Case[] = [
     notBefore: later({ offerMs: NOW + 60 }),
     then: { kind: 'replace', cause: { kind: 'deadline', blocksOverdue: 1 } },
   },
+  ...([null, 'unknown'] as const).map((answer): Case => ({
+    name: `a replacement that the node has not answered to (${answer}) is not replaced, however late it is`,
+    given: payout({ candidates: [candidate(0, 'accepted'), candidate(1, answer)] }),
+    chain: facts({}, taken(0, 10)),
+    notBefore: later({ offerMs: NOW + 60, firstOfferMs: NOW + 60 }),
+    then: { kind: 'wait', untilMs: NOW + 60 },
+  })),
   {
     name: 'the second gets half the time of the first',
     given: payout({ candidates: [candidate(0, 'accepted'), candidate(1, 'accepted')] }),

@@ -27,6 +27,9 @@ import type { WorkflowParts } from '../workflow-parts.js';
 /** What could not be replaced is looked at again when a block or a coin may have changed that. */
 const RETRY = { firstMs: 5_000, maxMs: 600_000 };
 
+/** Between two replacements that nobody has asked for, whatever the chain and the node say. */
+const PACE_MS = 30_000;
+
 type Refusal = Pick<BumpRefused, 'reason' | 'detail'>;
 type Fee = ChosenFeeRate & { relay: RelayFees };
 
@@ -41,7 +44,7 @@ export async function replace(parts: WorkflowParts, payout: PayoutView, cause: R
   if (made === 'again') return;
   if (!('reason' in made)) {
     agenda.succeeded(payoutId, 'replaceMs');
-    agenda.delay(payoutId, 'replaceMs', 0);
+    agenda.delay(payoutId, 'replaceMs', now() + PACE_MS);
     return;
   }
   const { reason, detail } = made;
