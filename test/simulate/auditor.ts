@@ -206,6 +206,8 @@ export class Auditor {
         const { withdrawalId } = event.data;
         if (payout.signed.some(({ round }) => round === payout.round))
           this.problem(`${withdrawalId} is removed after a signature`);
+        if (payout.halted !== null)
+          this.problem(`${withdrawalId} is removed from ${event.data.payoutId}, which is halted`);
         for (const candidate of payout.prepared) candidate.isVoid = true;
         return;
       }

@@ -124,6 +124,8 @@ export class Simulation {
   signer: LyingSigner;
   readonly asked = new Map<string, Asked>();
   readonly deposits: Deposit[] = [];
+  /** Transactions made with the wallet's key by somebody else. */
+  readonly foreign = new Set<string>();
   /** What happened, a line each, to be read by people. */
   readonly story: string[] = [];
   readonly signing: 'http' | 'none';
@@ -506,6 +508,7 @@ export class Simulation {
     const transaction = this.chain.learn(this.signer.steal(spent, outputs, dice));
     if (transaction === undefined) throw new Error('a thief spends coins that exist');
     this.chain.published.add(transaction.txid);
+    this.foreign.add(transaction.txid);
     this.chain.mine(1, 'mempool', [transaction]);
     this.say(
       `FOREIGN ${transaction.txid.slice(0, 8)} ${isPaid ? 'pays for' : 'takes a coin of'} payout ${payoutId.slice(0, 8)}: height ${this.chain.height}`,

@@ -211,6 +211,14 @@ describe('a coin that somebody else spent', () => {
     expect(haltPayout({ ...halt, byTxid: TX0 }, payoutAfter(...signed))).toEqual([]);
   });
 
+  it('lets nobody be taken out, signed or not: whoever took the coin may have paid them', () => {
+    const out = { payoutId: 'p', withdrawalId: 'w1', reason: null };
+    const refused = { rejected: 'withdrawal-not-cancellable' };
+    expect(removeWithdrawal(out, payoutAfter(started, prepared0, halted))).toMatchObject(refused);
+    const resumed: DomainEvent = { type: 'PayoutResumed', data: { payoutId: 'p', byTxid: FOREIGN } };
+    expect(removeWithdrawal(out, payoutAfter(started, prepared0, halted, resumed))).toHaveLength(1);
+  });
+
   it('goes on where it stood when the block is taken off', () => {
     const resumed = writable(resumePayout({ payoutId: 'p', byTxid: FOREIGN }, payoutAfter(...signed, halted)));
     expect(payoutAfter(...signed, halted, ...resumed).phase).toBe('signed');

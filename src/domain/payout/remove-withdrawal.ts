@@ -6,7 +6,7 @@ import type { PayoutState } from './payout-state.js';
 
 /**
  * Takes a withdrawal out while nothing is signed: the stream decides which was first, this or a signature. What was prepared is
- * void then. With the last one the payout is cancelled. No event where it was taken out before.
+ * void then, but not while it is halted. With the last one the payout is cancelled. No event where it was taken out before.
  */
 export function removeWithdrawal(command: WithdrawalRemoved, state: PayoutState): DomainEvent[] | Rejection {
   const { payoutId, withdrawalId } = command;
@@ -18,6 +18,11 @@ export function removeWithdrawal(command: WithdrawalRemoved, state: PayoutState)
   const isPaid = state.settled !== null || (state.resolution !== null && state.resolution.outcome !== 'pay-again');
   if (isPaid || isSigned(state) || state.phase === 'closed') {
     return reject('withdrawal-not-cancellable', `The payment of withdrawal '${withdrawalId}' is signed.`);
+  }
+  // Whoever spent its coins may have paid it: only a person can tell.
+  if (state.halt !== null) {
+    const detail = `Payout '${payoutId}' is halted: ${state.halt.byTxid} spent a coin of it, and somebody has to decide.`;
+    return reject('withdrawal-not-cancellable', detail);
   }
   const removed: DomainEvent = { type: 'WithdrawalRemoved', data: command };
   return state.withdrawals.length > 1 ? [removed] : [removed, { type: 'PayoutCancelled', data: { payoutId } }];
