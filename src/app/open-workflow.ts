@@ -130,7 +130,10 @@ export function openWorkflow(options: OpenWorkflowOptions): Workflow {
   return workflow;
 }
 
-/** Holds the ledger's lock for payouts while `work` runs; asks now and then whether it is still held. */
+/**
+ * Holds the ledger's lock for payouts while `work` runs, and ends it when the connection is seen to be lost. Until then two may
+ * believe that they lead: that costs work and no money, because every decision is made on its stream.
+ */
 async function leadPayouts(
   pool: pg.Pool,
   ledger: string,

@@ -1,6 +1,5 @@
 import { rateOf } from '../../bitcoin/payment/assemble-transaction.js';
 import { inWords, type ChosenFeeRate } from '../../bitcoin/payment/choose-fee-rate.js';
-import { coinOfInput, type Coin } from '../../bitcoin/payment/coin.js';
 import type { RelayFees } from '../../bitcoin/payment/payment-node.js';
 import { planChild } from '../../bitcoin/payment/plan-child.js';
 import { planReplacement } from '../../bitcoin/payment/plan-replacement.js';
@@ -249,13 +248,12 @@ function planChildOf(
     };
   }
   const earlier = childrenOf(payout, parent.signed);
-  // A child that is replaced is spent no less than before: what it spends besides the change stays in.
-  const kept = earlier.flatMap(({ transaction }) => transaction.inputs.map(coinOfInput));
-  const free = (coin: Coin): boolean => !kept.some(({ txid, vout }) => txid === coin.txid && vout === coin.vout);
+  // The parent's fee is paid as well.
+  const left = feeBudgetSats(payout, parts.policy.feeBudgetPercent) - BigInt(parent.transaction.feeSats);
   return planChild({
     ...planning(parts, means, fee.feeRateSatsPerKvb),
-    coins: means.coins.filter(free),
-    maxFeeSats: feeBudgetSats(payout, parts.policy.feeBudgetPercent),
+    coins: means.coins,
+    maxFeeSats: left > 0n ? left : 0n,
     parentChange: change,
     package: [{ feeSats: BigInt(parent.transaction.feeSats), weight: parent.transaction.weight }],
     earlierChildren: earlier.map(({ transaction: { feeSats, weight } }) => ({ feeSats: BigInt(feeSats), weight })),
