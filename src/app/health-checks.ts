@@ -31,7 +31,7 @@ export interface HealthDeps {
 
 /** What `GET /health/ready` asks, part by part. */
 export function createHealthChecks(deps: HealthDeps): readonly HealthCheck[] {
-  const { pool, ledger, outbox, runner, follower, payments } = deps;
+  const { pool, outbox, runner, follower } = deps;
   return [
     {
       name: 'database',
@@ -75,22 +75,31 @@ export function createHealthChecks(deps: HealthDeps): readonly HealthCheck[] {
         });
       },
     },
-    {
-      name: 'payouts',
-      check: async () => {
-        const { leading, lastRoundAtMs } = payments() ?? { leading: false, lastRoundAtMs: undefined };
-        const ageMs = lastRoundAtMs === undefined ? 0 : Date.now() - lastRoundAtMs;
-        if (leading && ageMs > MAX_ROUND_AGE_MS) {
-          return { ok: false, detail: `nobody has looked at what is due for ${Math.round(ageMs / 1_000)} s` };
-        }
-        const halted = await readHaltedPayouts({ pool, ledger });
-        return halted.length === 0
-          ? { ok: true, detail: 'none is halted' }
-          : {
-              ok: false,
-              detail: `a coin was spent by somebody else, a person has to decide: ${halted.slice(0, MAX_NAMED).join(', ')}`,
-            };
-      },
-    },
+    createPayoutsCheck(deps),
   ];
+}
+
+/** Red where payouts need a person, and where the process that should look at what is due does not. */
+export function createPayoutsCheck({
+  pool,
+  ledger,
+  payments,
+}: Pick<HealthDeps, 'pool' | 'ledger' | 'payments'>): HealthCheck {
+  return {
+    name: 'payouts',
+    check: async () => {
+      const { leading, lastRoundAtMs } = payments() ?? { leading: false, lastRoundAtMs: undefined };
+      const ageMs = lastRoundAtMs === undefined ? 0 : Date.now() - lastRoundAtMs;
+      if (leading && ageMs > MAX_ROUND_AGE_MS) {
+        return { ok: false, detail: `nobody has looked at what is due for ${Math.round(ageMs / 1_000)} s` };
+      }
+      const halted = await readHaltedPayouts({ pool, ledger });
+      return halted.length === 0
+        ? { ok: true, detail: 'none is halted' }
+        : {
+            ok: false,
+            detail: `a coin was spent by somebody else, a person has to decide: ${halted.slice(0, MAX_NAMED).join(', ')}`,
+          };
+    },
+  };
 }

@@ -89,11 +89,8 @@ export class Assembler {
         this.#tip = { height: height - 1, hash: prevHash };
         break;
       }
-      case 'AccountOpened':
-      case 'TransferSent':
-      case 'WalletCreated':
-      case 'AddressIssued':
-      case 'ScriptWatched':
+      default:
+        // Every other event is of the books: it says nothing of the chain.
         break;
     }
     if (block instanceof Promise) return block.then((read) => this.#projected(event, fact, read));

@@ -117,6 +117,29 @@ test('a payout over REST', async () => {
   expect([none.status, ((await none.json()) as { code: string }).code]).toEqual([404, 'payout-not-found']);
 });
 
+test('a payout over GraphQL says what each payment spends and pays, in satoshis', async () => {
+  const answer = await ask(`{ payout(id: "p1") { candidates {
+    number txid feeSats inputs { txid amountSats } outputs { amountSats withdrawalId change } transactions { txid }
+  } } }`);
+  expect(answer).toEqual({
+    payout: {
+      candidates: [
+        {
+          number: 0,
+          txid: PAYMENT.txid,
+          feeSats: '500',
+          inputs: [{ txid: COIN.outpoint.slice(0, 64), amountSats: '100000' }],
+          outputs: [
+            { amountSats: '40000', withdrawalId: 'wd1', change: false },
+            { amountSats: '59500', withdrawalId: null, change: true },
+          ],
+          transactions: [{ txid: PAYMENT.txid }],
+        },
+      ],
+    },
+  });
+});
+
 test('what waits says why and since when; what nobody knows is refused by name', async () => {
   const answer = await ask(`{
     waiting: withdrawals(filter: { status: "requested" }) { edges { node { id waitReason waitDetail overdueSince requestedAt } } }

@@ -183,6 +183,9 @@ export function oracleAt(events: readonly ToldEvent[], position: number): Oracle
         lastWasDisconnect = true;
         return;
       }
+      default:
+        // Payments: the oracle of payouts tells them.
+        return;
     }
   });
   return state;

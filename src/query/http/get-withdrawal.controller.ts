@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { hashSchema, idSchema, satsSchema } from '../../domain/primitives.js';
 import { ProblemError } from '../../platform/http/problem.js';
-import { loadSigned, loadWithdrawal } from '../graphql/resolvers/withdrawal.js';
+import { loadSigned, loadWithdrawal } from '../graphql/resolvers/load-payments.js';
 import { WITHDRAWAL_STATUSES } from '../overdue.js';
 import { ApiRead } from './api-read.js';
 import { asOfOf, asOfQuery } from './as-of-query.js';

@@ -2,13 +2,16 @@ import { createConnection } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/database.js';
+import * as told from '../../../test/support/payout-events.js';
 import { startQueryServer, type QueryServer } from '../../../test/support/query-server.js';
 import {
   accountOpened,
   blockConnected,
   chainOpened,
   deposit,
+  hashNamed,
   transferSent,
+  walletCreated,
 } from '../../../test/support/small-histories.js';
 
 const CONNECTIONS = 3;
@@ -127,6 +130,38 @@ describe('a subscription', () => {
     await server.tell([accountOpened('carol')]);
     const later = await client.next((message) => message.payload?.data?.['ledger']?.['position'] === String(head + 1n));
     expect(later.payload?.extensions?.ledger.position).toBe(String(head + 1n));
+  });
+
+  it('tells each status of a withdrawal as it comes, and that there is none', async () => {
+    const asked = { id: 'wd1', account: 'large', amount: 40_000, maxFee: 1_000 };
+    const coin = told.coinNamed('withdrawn', 100_000);
+    const payment: told.Payment = {
+      payoutId: 'p1',
+      candidate: 0,
+      txid: hashNamed('payment'),
+      inputs: [coin],
+      pays: [asked],
+      change: 59_500,
+      fee: 500,
+    };
+    const client = await connect();
+    subscribe(client, '1', 'subscription { withdrawal(id: "wd1") { status txid } }');
+    expect((await client.next(isNext)).payload?.errors?.[0]?.extensions.code).toBe('BAD_USER_INPUT');
+    const says = (status: string): Promise<Message> =>
+      client.next((message) => message.payload?.data?.['withdrawal']?.['status'] === status);
+    await server.tell([walletCreated('w'), told.fundsReserved(asked)]);
+    expect((await says('requested')).payload?.data?.['withdrawal']).toEqual({ status: 'requested', txid: null });
+    await server.tell([
+      told.payoutStarted('p1', [asked], { completeAt: 2, finalAt: 6 }),
+      told.withdrawalAssigned('wd1', 'p1'),
+      told.coinsReserved('p1', [coin]),
+      told.candidatePrepared(payment),
+    ]);
+    await says('prepared');
+    await server.tell([told.candidateSigned(payment), told.candidateOffered('p1', payment.txid, 'accepted')]);
+    const sent = await says('broadcast');
+    expect(sent.payload?.data?.['withdrawal']).toEqual({ status: 'broadcast', txid: payment.txid });
+    expect(sent.payload?.extensions?.ledger.position).toBe(String(await server.outbox.head()));
   });
 
   it('is silent while its answer stays the same, and tells of an account that comes to be', async () => {

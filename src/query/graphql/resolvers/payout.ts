@@ -1,25 +1,12 @@
-import { ID_PATTERN } from '../../../domain/primitives.js';
-import type { View } from '../../reader.js';
 import { listCandidates, listMembers, readRawTransactions } from '../../sql/list-candidates.js';
 import type { CandidateRecord, SignedRecord } from '../../sql/list-candidates.js';
-import { readPayouts } from '../../sql/read-payouts.js';
-import type { PayoutRecord } from '../../sql/read-payouts.js';
+import type { View } from '../../reader.js';
 import { confirmationsAt } from '../confirmations.js';
 import type { FieldResolvers } from '../resolver.js';
 import { loadBlock } from './block.js';
+import { loadSigned, loadWithdrawal } from './load-payments.js';
+import type { PayoutSource } from './load-payments.js';
 import { loadWallet } from './wallet.js';
-import { loadSigned, loadWithdrawal } from './withdrawal.js';
-
-export interface PayoutSource extends PayoutRecord {
-  view: View;
-}
-
-/** The payout as of the view's moment; undefined where it was not started by then. */
-export async function loadPayout(view: View, id: string): Promise<PayoutSource | undefined> {
-  if (!ID_PATTERN.test(id)) return undefined;
-  const record = await view.load('payout', id, (ids: readonly string[]) => readPayouts(view.database, view.at, ids));
-  return record === undefined ? undefined : { ...record, view };
-}
 
 interface CandidateSource extends CandidateRecord {
   view: View;
@@ -61,9 +48,15 @@ export const PAYOUT: FieldResolvers = {
 export const PAYOUT_CANDIDATE: FieldResolvers = {
   number: ({ candidate }: CandidateSource) => candidate,
   txid: ({ signed, plannedTxid }: CandidateSource) => signed[0]?.txid ?? plannedTxid,
-  inputs: ({ plan }: CandidateSource) => plan.inputs,
+  // Amounts in an event are decimal strings.
+  inputs: ({ plan }: CandidateSource) =>
+    plan.inputs.map((input) => ({ ...input, amountSats: BigInt(input.amountSats) })),
   outputs: ({ plan }: CandidateSource) =>
-    plan.outputs.map((output) => ({ ...output, change: output.changeIndex !== null })),
+    plan.outputs.map((output) => ({
+      ...output,
+      amountSats: BigInt(output.amountSats),
+      change: output.changeIndex !== null,
+    })),
   transactions: ({ signed, view }: CandidateSource): SignedSource[] =>
     signed.map((transaction) => ({ ...transaction, view })),
 };

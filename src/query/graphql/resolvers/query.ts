@@ -22,9 +22,8 @@ import { answerName } from '../resolver.js';
 import type { FieldResolvers, Resolve } from '../resolver.js';
 import { loadAccount } from './account.js';
 import { loadBlock } from './block.js';
-import { loadPayout } from './payout.js';
+import { loadPayout, loadWithdrawal, overdueAt } from './load-payments.js';
 import { loadWallet } from './wallet.js';
-import { loadWithdrawal, overdueAt } from './withdrawal.js';
 
 interface AsOfArg {
   asOf?: AsOf | null;

@@ -2,7 +2,7 @@ import type { GraphQLFieldResolver } from 'graphql';
 import { ReadError } from '../../errors.js';
 import type { Reader } from '../../reader.js';
 import { loadAccount } from './account.js';
-import { loadWithdrawal } from './withdrawal.js';
+import { loadWithdrawal } from './load-payments.js';
 
 /** One state of a subscription: a reader of its own, at the newest position. */
 export interface StateSource {
