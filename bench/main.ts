@@ -10,6 +10,8 @@ const BENCHES: Readonly<Record<string, () => Promise<(options: { quick: boolean 
   visible: async () => (await import('./visible.js')).runVisibleBench,
   rebuild: async () => (await import('./rebuild.js')).runRebuildBench,
   select: async () => (await import('./select.js')).runSelectBench,
+  payout: async () => (await import('./payout.js')).runPayoutBench,
+  watch: async () => (await import('./watch.js')).runWatchBench,
   'as-of': async () => (await import('./as-of.js')).runAsOfBench,
   growth: async () => (await import('./growth.js')).runGrowthBench,
 };

@@ -186,7 +186,7 @@ function hasRate(cause: ReplaceCause): boolean {
 
 /** The node has refused what was made to replace an older candidate, which it has; or somebody took a coin that was added for it. */
 function refusedByNode(payout: PayoutView, newest: CandidateView): boolean {
-  const refusals: readonly (NodeAnswerKind | null)[] = ['refused', 'fee-too-low', 'inputs-spent'];
+  const refusals: readonly (NodeAnswerKind | null)[] = ['refused', 'fee-too-low', 'inputs-spent', 'replaced-by-better'];
   const isRefused = newest.signed.every(({ lastAnswer }) => refusals.includes(lastAnswer));
   return isRefused && payout.candidates.some(({ signed }) => signed.some(({ lastAnswer }) => isTaken(lastAnswer)));
 }
