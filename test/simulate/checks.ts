@@ -213,7 +213,13 @@ function takenCoinsWithoutAlarm({ auditor, chain, isAtRest }: Simulation): strin
     });
     if (taken && payout.halted === null)
       return [`payout ${payoutId} lost a coin to another transaction, and nobody is told`];
-    if (!taken && payout.halted !== null) return [`payout ${payoutId} is halted, and its coins are there`];
+    // Or a coin that a reorg has unmade: another spends what its transaction was made of.
+    const isUnmade = outpointsOf(first.transaction).some((outpoint) => {
+      const made = chain.known.get(outpoint.slice(0, 64));
+      if (made === undefined || chain.places.has(made.txid)) return false;
+      return made.inputs.some((input) => chain.spendOf(input) !== undefined);
+    });
+    if (!taken && !isUnmade && payout.halted !== null) return [`payout ${payoutId} is halted, and its coins are there`];
     return [];
   });
 }
