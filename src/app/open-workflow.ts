@@ -168,6 +168,7 @@ function asReads(work: PayoutWork): PayoutWork {
     tip: () => asRead(work.tip()),
     wallet: (walletId) => asRead(work.wallet(walletId)),
     walletsWithWaiting: (limit) => asRead(work.walletsWithWaiting(limit)),
+    frozenAccounts: (accountIds) => asRead(work.frozenAccounts(accountIds)),
     waitingWithdrawals: (walletId, after, limit) => asRead(work.waitingWithdrawals(walletId, after, limit)),
     spendableCoins: (walletId, limit) => asRead(work.spendableCoins(walletId, limit)),
     coins: (outpoints) => asRead(work.coins(outpoints)),

@@ -223,6 +223,32 @@ describe('a payment that loses its block', () => {
 });
 
 describe('withdrawals that cannot be paid', () => {
+  it('of an account that a reorg left below zero wait until it is covered', async () => {
+    const ledger = await open();
+    const [{ address } = { address: '' }] = await dataOf(ledger, 'AddressIssued');
+    const deposit = async (): Promise<void> => {
+      accepted(await ledger.chain.pay({ address, amountSats: 10_000_000n }));
+    };
+    await ledger.withdraw({ withdrawalId: 'w1', amountSats: 50_000_000n });
+    await ledger.withdraw({ withdrawalId: 'w2', amountSats: 48_000_000n });
+    await ledger.chain.reorg({ depth: 1, blocks: 2, dropTransactions: true });
+    for (let n = 0; n < 9; n++) await deposit();
+    await ledger.mine();
+    await ledger.settle();
+    // The wallet has enough for one of them; the account has not.
+    expect(await ledger.payoutIds()).toEqual([]);
+    expect((await dataOf(ledger, 'WithdrawalDeferred')).map(({ reason }) => reason)).toEqual([
+      'account-frozen',
+      'account-frozen',
+    ]);
+    for (let n = 0; n < 2; n++) await deposit();
+    await ledger.mine();
+    await ledger.settle();
+    await ledger.mine(6);
+    await ledger.settle();
+    expect(ledger.receivedAt(TO).sort()).toEqual([48_000_000n, 50_000_000n]);
+  });
+
   it('do not hold up the others, however many they are', { timeout: 120_000 }, async () => {
     const ledger = await open();
     const stuck = Array.from({ length: 1_100 }, (_, n) => ({

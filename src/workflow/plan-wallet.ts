@@ -51,10 +51,11 @@ export async function planWallet(
     await deferAll(parts, waiting, 'wallet-too-low', 'The wallet has no keys to pay with, or there is no block yet.');
     return { kind: 'nothing' };
   }
+  const covered = await withoutFrozen(parts, waiting);
   // Nobody pays for another's hurry: a payout has one target.
-  const targets = new Set(waiting.map(({ confirmationTarget }) => confirmationTarget));
+  const targets = new Set(covered.map(({ confirmationTarget }) => confirmationTarget));
   for (const confirmationTarget of targets) {
-    const group = waiting.filter((withdrawal) => withdrawal.confirmationTarget === confirmationTarget);
+    const group = covered.filter((withdrawal) => withdrawal.confirmationTarget === confirmationTarget);
     const started = await planGroup(parts, means, group, confirmationTarget);
     if (started !== undefined) return { kind: 'started', payoutId: started };
   }
@@ -62,6 +63,22 @@ export async function planWallet(
   return waiting.length < MAX_LOOKED_AT || last === undefined
     ? { kind: 'nothing' }
     : { kind: 'more', after: last.position };
+}
+
+/** A reservation is worth nothing any more where a reorg took back what it was made of: such an account's payments wait until it is covered. */
+async function withoutFrozen(
+  parts: WorkflowParts,
+  waiting: readonly WaitingWithdrawal[],
+): Promise<WaitingWithdrawal[]> {
+  const frozen = await parts.work.frozenAccounts([...new Set(waiting.map(({ accountId }) => accountId))]);
+  const held = waiting.filter(({ accountId }) => frozen.has(accountId));
+  await deferAll(
+    parts,
+    held,
+    'account-frozen',
+    'A reorg left the account below zero; it is paid when that is covered.',
+  );
+  return waiting.filter(({ accountId }) => !frozen.has(accountId));
 }
 
 /** Takes batch after batch of those with one target, until one can be paid. */

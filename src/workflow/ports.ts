@@ -86,6 +86,8 @@ export interface PayoutWork {
    * not over, in the order of their requests, of those that were recorded after a position.
    */
   waitingWithdrawals(walletId: string, after: bigint, limit: number): Promise<WaitingWithdrawal[]>;
+  /** Those of the accounts that a reorg has left below zero. */
+  frozenAccounts(accountIds: readonly string[]): Promise<Set<string>>;
   /** Unspent coins in connected blocks that may be spent now (coinbase: mature) and that no payout has reserved, largest first. */
   spendableCoins(walletId: string, limit: number): Promise<SpendableCoin[]>;
   /** These coins, reserved or not, as far as they are known and unspent. */

@@ -64,6 +64,8 @@ export const waitReasonSchema = z.enum([
   'wallet-too-low',
   /** The network's fee is above `maxFeeSats` or `MAX_FEE_RATE`. */
   'fee-above-bound',
+  /** A reorg took back what the account had, and left it below zero. */
+  'account-frozen',
   /** Nothing says what fee is due: the node does not answer. */
   'node-unavailable',
 ]);

@@ -33,6 +33,7 @@ export interface PayoutWork {
   wallet(walletId: string): Promise<WorkWallet | undefined>;
   walletsWithWaiting(limit: number): Promise<WalletWaiting[]>;
   waitingWithdrawals(walletId: string, after: bigint, limit: number): Promise<WaitingWithdrawal[]>;
+  frozenAccounts(accountIds: readonly string[]): Promise<Set<string>>;
   spendableCoins(walletId: string, limit: number): Promise<SpendableCoin[]>;
   coins(outpoints: readonly string[]): Promise<KnownCoin[]>;
   unconfirmedPayouts(walletId: string, limit: number): Promise<string[]>;
@@ -137,6 +138,22 @@ export function createPayoutWork({ database, ledger, progress }: PayoutWorkOptio
       );
       return rows.map(toWaiting);
     },
+
+    frozenAccounts: async (accountIds) =>
+      new Set(
+        await ids(
+          'frozen_accounts',
+          `SELECT k.id FROM unnest($1::text[]) AS k(id)
+           LEFT JOIN LATERAL (
+             SELECT r.matured_sats FROM ${schema}.account_chain r
+             WHERE r.account_id = k.id AND ${now('r')} ORDER BY r.height DESC, r.from_position DESC LIMIT 1) c ON true
+           LEFT JOIN LATERAL (
+             SELECT r.received_sats - r.sent_sats - r.reserved_sats AS net FROM ${schema}.account_books r
+             WHERE r.account_id = k.id ORDER BY r.height DESC, r.from_position DESC LIMIT 1) b ON true
+           WHERE coalesce(c.matured_sats, 0) + coalesce(b.net, 0) < 0`,
+          [accountIds],
+        ),
+      ),
 
     spendableCoins: (walletId, limit) => readSpendableCoins(database, ledger, walletId, limit),
     coins: (outpoints) => readCoins(database, ledger, outpoints),
