@@ -27,7 +27,9 @@ export class BooksModel {
   }
 
   #joined({ found, parts }: BlockConnected): Found {
-    const all = [...this.#parts.splice(0).slice(-parts || Infinity), found];
+    const before = this.#parts.splice(0);
+    // What a process that died in between left belongs to no block.
+    const all = [...before.slice(before.length - parts), found];
     return {
       received: all.flatMap(({ received }) => received),
       spent: all.flatMap(({ spent }) => spent),
