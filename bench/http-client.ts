@@ -16,7 +16,7 @@ const HEAD_END = Buffer.from('\r\n\r\n');
 
 interface Question {
   path: string;
-  bodyOf(from: number, accounts: number): string;
+  bodyOf: (from: number, accounts: number) => string;
 }
 
 const QUESTIONS: Readonly<Record<string, Question>> = {

@@ -27,7 +27,7 @@ import type { PayoutWork } from '../src/workflow/ports.js';
 export const LEDGER = 'bench';
 const NETWORK = 'regtest';
 const STREAM = `chain-${NETWORK}`;
-const WAIT_MS = 60_000;
+const WAIT_MS = 30_000;
 
 /** What pays withdrawals, but for the workflow itself; blocks are written straight to the chain's stream. */
 export interface PaymentLedger {
@@ -40,10 +40,10 @@ export interface PaymentLedger {
   parts: CommandParts;
   commands: LedgerCommands;
   /** Appends the next block, and waits until it can be read. */
-  connect(found: Found): Promise<void>;
+  connect: (found: Found) => Promise<void>;
   /** Until everything that is written can be read. */
-  readable(): Promise<void>;
-  close(): Promise<void>;
+  readable: () => Promise<void>;
+  close: () => Promise<void>;
 }
 
 /**
@@ -97,7 +97,11 @@ export async function openPaymentLedger(
   const readable = async (): Promise<void> => {
     const head = await outbox.head();
     const reached = await runner.waitFor(head, undefined, WAIT_MS);
-    if (reached < head) throw new Error(`read models stopped at ${reached} of ${head}`);
+    if (reached >= head) return;
+    const halted = (await runner.status()).flatMap(({ name, state, reason }) =>
+      state === 'live' ? [] : [`${name} is ${state}: ${reason ?? ''}`],
+    );
+    throw new Error(`read models stopped at ${reached} of ${head}; ${halted.join(', ')}`);
   };
   let tip = await readTip(pool);
   return {
@@ -154,7 +158,7 @@ async function readTip(pool: pg.Pool): Promise<{ height: number; hash: string; r
   const { rows } = await pool.query<{ revision: bigint; height: number; hash: string }>(
     `SELECT (SELECT max(revision) FROM outbox WHERE ledger = $1 AND stream = $2) AS revision,
             (data->>'height')::int AS height, data->>'hash' AS hash
-       FROM outbox WHERE ledger = $1 AND stream = $2 AND type IN ('ChainOpened', 'BlockConnected') ORDER BY revision DESC LIMIT 1`,
+       FROM outbox WHERE ledger = $1 AND stream = $2 AND type IN ('ChainOpened', 'BlockConnected') ORDER BY outbox.revision DESC LIMIT 1`,
     [LEDGER, STREAM],
   );
   const [tip] = rows;

@@ -11,6 +11,7 @@ const FINALITY_DEPTH = 4;
 const COIN_SATS = 1_000_000n;
 /** Asked first it is too little; sent again it loses against what is there. */
 const REFUSED: unknown = expect.stringMatching(/^(fee-too-low|replaced-by-better)$/);
+const ANY: unknown = expect.anything();
 const SOON = { timeout: WAIT_MS };
 
 const recipients = createTestWallet(97);
@@ -52,7 +53,7 @@ function newest({ payout }: SeenWithdrawal) {
 }
 
 /** Forms of each candidate, in their order: what the node said of it. */
-const answered = (...answers: (string | object)[]) => ({
+const answered = (...answers: unknown[]) => ({
   payout: { candidates: answers.map((answer) => ({ transactions: [{ answer }] })) },
 });
 
@@ -142,7 +143,7 @@ describe('withdrawals through btcd', () => {
     await withdraw('bump', 'bump');
     const first = await ledger.until('bump', { status: 'broadcast' });
     await bump('bump', { feeRateSatsPerVbyte: timesItsRate(first, 2) });
-    const second = await ledger.until('bump', answered(expect.anything(), 'accepted'));
+    const second = await ledger.until('bump', answered(ANY, 'accepted'));
     expect(await mempool()).toContain(newest(second).txid);
     expect(await mempool()).not.toContain(first.txid);
     await ledger.generate(1);
@@ -155,7 +156,7 @@ describe('withdrawals through btcd', () => {
     await withdraw('raise', 'raise');
     const first = await ledger.until('raise', { status: 'broadcast' });
     await bump('raise');
-    const second = await ledger.until('raise', answered(expect.anything(), 'accepted'));
+    const second = await ledger.until('raise', answered(ANY, 'accepted'));
     expect(await mempool()).toContain(newest(second).txid);
     expect(await mempool()).not.toContain(first.txid);
     await ledger.generate(1);
@@ -193,10 +194,10 @@ describe('withdrawals through btcd', () => {
     await ledger.node().call('sendrawtransaction', child);
     await bump('pinned', { feeRateSatsPerVbyte: timesItsRate(first, 2) });
     await ledger.until('pinned', { payout: { bumpRefused: 'refused-by-node' } });
-    await ledger.until('pinned', answered(expect.anything(), REFUSED));
+    await ledger.until('pinned', answered(ANY, REFUSED));
     expect(await mempool()).toContain(first.txid);
     await bump('pinned', { feeRateSatsPerVbyte: timesItsRate(first, 3) });
-    const raised = await ledger.until('pinned', answered(expect.anything(), REFUSED, 'accepted'));
+    const raised = await ledger.until('pinned', answered(ANY, REFUSED, 'accepted'));
     expect(raised.payout?.candidates[2]?.kind).toBe('child');
     expect(await mempool()).toEqual(expect.arrayContaining([first.txid, newest(raised).txid]));
     await ledger.generate(1);
@@ -226,7 +227,7 @@ describe('withdrawals through btcd', () => {
     await withdraw('original', 'original');
     const first = await ledger.until('original', { status: 'broadcast' });
     await bump('original', { feeRateSatsPerVbyte: timesItsRate(first, 2) });
-    const second = await ledger.until('original', answered(expect.anything(), 'accepted'));
+    const second = await ledger.until('original', answered(ANY, 'accepted'));
     const hash = await ledger.mineOnly([newest(first).raw]);
     await ledger.until('original', { status: 'completed', txid: first.txid });
     expect(await mempool()).not.toContain(newest(second).txid);
