@@ -14,7 +14,7 @@ import { createTestWallet, type TestCoin } from './regtest-wallet.js';
 import { readWithdrawal, type SeenWithdrawal } from './seen-withdrawal.js';
 import { startToxiproxy, type Toxiproxy } from './toxiproxy.js';
 
-export const WAIT_MS = 15_000;
+export const WAIT_MS = 60_000;
 /** Blocks that make the first coinbases spendable, and some more of them. */
 const FIRST_BLOCKS = 120;
 const SEQUENCE_REPLACEABLE = 0xfffffffd;
