@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { BlockConnected, Found } from '../src/domain/events/chain-events.js';
+import { EVENT_TYPES, type EventType } from '../src/domain/events/event-types.js';
 import type { EventStore, NewEvent } from '../src/eventstore/event-store.js';
 import { createPostgresEventStore } from '../src/eventstore/postgres-event-store.js';
 import { createPostgresFeed } from '../src/outbox/postgres-feed.js';
@@ -268,10 +269,10 @@ function deposits(seed: string): Found {
   return { received, spent: [], funding, conflicts: [] };
 }
 
-function newEvent(ledger: Grown, key: string, type: string, data: unknown): NewEvent {
+function newEvent(ledger: Grown, key: string, type: EventType, data: unknown): NewEvent {
   const hex = digest(`${ledger.events}-${key}-${ledger.nextKey}-${ledger.tip.revision}`);
   const id = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
-  return { id, type, schemaVersion: 1, data, metadata: {} };
+  return { id, type, schemaVersion: EVENT_TYPES[type].schemaVersion, data, metadata: {} };
 }
 
 async function append(

@@ -35,7 +35,15 @@ export function chainOfPayment(schema: string): string {
     ) t ORDER BY t.is_confirmed DESC NULLS LAST, t.from_position DESC LIMIT 1`;
 }
 
-/** The newest signed payment of payout `p` that still may pay. */
+/**
+ * Joins the one row of `table` that fits by its key, for each row before it. Joined as a whole, a planner that takes the rows before
+ * for many would read the table for a handful of them.
+ */
+export function lookUp(table: string, name: string, condition: string): string {
+  return `CROSS JOIN LATERAL (SELECT x.* FROM ${table} x WHERE ${condition} LIMIT 1) ${name}`;
+}
+
+/** The newest signed payment of payout `p` that still may pay: asked for rows that are answered, not for those that are counted. */
 export function newestPayment(schema: string): string {
   return `SELECT x.txid FROM (${transactionsOfPayout(schema, 'p.payout_id')}) x
     WHERE x.is_signed AND NOT x.is_void AND x.kind = 'payment' ORDER BY x.candidate DESC, x.txid LIMIT 1`;
@@ -60,5 +68,9 @@ export const PAYMENT_STATUS = `CASE
   WHEN p.prepared_at IS NOT NULL THEN 'prepared'
   END`;
 
-/** When the chain last changed it: `changed` has the time at which its block was connected, or taken off. */
-export const CHAIN_CHANGED = `LEFT JOIN outbox changed ON changed.ledger = $5::text AND changed.position = chain.from_position`;
+/**
+ * When the chain last changed it: `changed` has the time at which its block was connected, or taken off. One look-up each: joined as a
+ * whole, the log would be read from its beginning where many are open.
+ */
+export const CHAIN_CHANGED = `LEFT JOIN LATERAL (SELECT o.recorded_at FROM outbox o
+    WHERE o.ledger = $5::text AND o.position = chain.from_position LIMIT 1) changed ON true`;

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { tellLog, type ToldEvent } from '../../../test/support/ledger-log.js';
 import { projectToHead } from '../../../test/support/live-read-models.js';
+import * as told from '../../../test/support/payout-events.js';
 import { startQueryServer, type QueryServer } from '../../../test/support/query-server.js';
 import {
   accountOpened,
@@ -16,6 +17,9 @@ import {
 const ACCOUNTS = 1_500;
 const BLOCKS = 150;
 const DEPOSITS_PER_BLOCK = 10;
+/** Withdrawals that wait, and payouts of one withdrawal each that a node has taken. */
+const WITHDRAWALS = 200;
+const PAYOUTS = 100;
 
 let database: TestDatabase;
 let server: QueryServer;
@@ -46,6 +50,18 @@ afterAll(async () => {
   await database.drop();
 });
 
+/** Rows of these are never changed; of these never ended; of these the last version is for ever that of what is over. */
+const APPENDED = new Set<string>(['withdrawal_request', 'payout_start', 'candidate_plan', 'signed_transaction']);
+const ONCE = new Set<string>(['book_balance']);
+const LIVE = new Set<string>([
+  'withdrawal',
+  'payout_member',
+  'payout',
+  'candidate',
+  'candidate_tx',
+  'coin_reservation',
+]);
+
 /** More of the same, which ended long ago: a table of a few pages is read whole, and rightly so. */
 async function fill(): Promise<void> {
   for (const [table, columns, values] of [
@@ -62,10 +78,54 @@ async function fill(): Promise<void> {
     ],
     ['wallet_chain', 'wallet_id, height, confirmed_sats, immature_sats', `'w' || n % 20, n % 1000, 1, 0`],
     ['book_balance', 'book, height, balance_sats', `'wallet:w' || n % 20, n % 1000, 1`],
+    [
+      'withdrawal_request',
+      'withdrawal_id, account_id, wallet_id, address, script, amount_sats, confirmation_target, position, height, recorded_at',
+      `'old' || n, 'a' || n % 1500, 'w', '', '', 1, 6, 10 + n % 3000, n % 100, now()`,
+    ],
+    [
+      'payout_start',
+      'payout_id, wallet_id, signer, confirmation_target, complete_at, final_at, position, height, recorded_at',
+      `'old' || n, 'w', 'none', 6, 6, 100, 10 + n % 3000, n % 100, now()`,
+    ],
+    [
+      'candidate_plan',
+      'payout_id, candidate, transaction, fee_source, fee_reason, position, height, recorded_at',
+      `'old' || n, 0, '{}', 'estimate', '', 10 + n % 3000, n % 100, now()`,
+    ],
+    [
+      'signed_transaction',
+      'txid, payout_id, candidate, transaction, inputs, change_vouts, fee_sats, weight, position, height, recorded_at',
+      `md5(n::text), 'old' || n, 0, '', '{}', '[]', 1, 400, 10 + n % 3000, n % 100, now()`,
+    ],
+    [
+      'withdrawal',
+      'withdrawal_id, wallet_id, requested_position, state, state_at, payout_id, is_removed, is_open, height',
+      `'old' || n, 'w', 10 + n % 3000, 'settled', now(), 'old' || n, false, false, n % 100`,
+    ],
+    ['payout_member', 'payout_id, withdrawal_id, n, removed, height', `'old' || n, 'old' || n, 0, false, n % 100`],
+    [
+      'payout',
+      'payout_id, wallet_id, started_position, phase, is_open, withdrawals, candidates, signed, bump_pending, height',
+      `'old' || n, 'w', 10 + n % 3000, 'closed', false, 1, 1, 1, false, n % 100`,
+    ],
+    ['candidate', 'payout_id, candidate, kind, is_void, height', `'old' || n, 0, 'payment', false, n % 100`],
+    [
+      'candidate_tx',
+      'txid, payout_id, candidate, kind, is_signed, is_void, height',
+      `md5(n::text), 'old' || n, 0, 'payment', true, false, n % 100`,
+    ],
+    [
+      'coin_reservation',
+      'outpoint, wallet_id, payout_id, amount_sats, held, height',
+      `md5(n::text) || ':0', 'w', 'old' || n, 1, false, n % 100`,
+    ],
   ] as const) {
+    const to = ONCE.has(table) ? 'none' : LIVE.has(table) ? '9223372036854775807' : '20 + n';
+    const position = APPENDED.has(table) ? '' : `, from_position${to === 'none' ? '' : ', to_position'}`;
+    const valid = APPENDED.has(table) ? '' : `, 10 + n${to === 'none' ? '' : `, ${to}`}`;
     await database.ownerPool.query(
-      `INSERT INTO read_main.${table} (${columns}, from_position${table === 'book_balance' ? '' : ', to_position'})
-       SELECT ${values}, 10 + n${table === 'book_balance' ? '' : ', 20 + n'} FROM generate_series(1, 30000) n`,
+      `INSERT INTO read_main.${table} (${columns}${position}) SELECT ${values}${valid} FROM generate_series(1, 30000) n`,
     );
   }
 }
@@ -85,6 +145,33 @@ function history(): ToldEvent[] {
       }),
     );
     for (let n = 0; n < 20; n += 1) events.push(transferSent(`t${height}-${n}`, `a${n}`, `a${n + 20}`, 1));
+  }
+  return [...events, ...payments()];
+}
+
+/** Withdrawals that wait, others that are sent, one that is cancelled. */
+function payments(): ToldEvent[] {
+  const asked = Array.from({ length: WITHDRAWALS }, (_, n) => ({ id: `wd${n}`, account: 'a7', amount: 1 }));
+  const events = asked.map((withdrawal) => told.fundsReserved(withdrawal));
+  for (const [n, withdrawal] of asked.slice(0, PAYOUTS).entries()) {
+    const coin = told.coinNamed(`coin ${n}`, 1_000);
+    const payment: told.Payment = {
+      payoutId: `p${n}`,
+      candidate: 0,
+      txid: hashNamed(`payment ${n}`),
+      inputs: [coin],
+      pays: [withdrawal],
+      change: 900,
+      fee: 99,
+    };
+    events.push(
+      told.payoutStarted(payment.payoutId, [withdrawal], { completeAt: 6, finalAt: 100 }),
+      told.withdrawalAssigned(withdrawal.id, payment.payoutId),
+      told.coinsReserved(payment.payoutId, [coin]),
+      told.candidatePrepared(payment),
+      told.candidateSigned(payment),
+      told.candidateOffered(payment.payoutId, payment.txid, 'accepted'),
+    );
   }
   return events;
 }
@@ -130,6 +217,25 @@ const QUERIES: Readonly<Record<string, string>> = {
   'events by type': '{ events(first: 5, filter: { type: "WalletCreated" }) { edges { cursor } } }',
   'events by stream': '{ events(first: 5, filter: { stream: "account-a7" }) { edges { cursor } } }',
   'events of an account': '{ events(first: 5, filter: { accountId: "a7" }) { edges { cursor } } }',
+  withdrawal:
+    '{ withdrawal(id: "wd7") { status txid candidates history { type } payout { status candidates { txid inputs { txid } transactions { raw } } } } }',
+  'withdrawal in the past': '{ withdrawal(id: "wd7", asOf: { position: "5400" }) { status history { type } } }',
+  'withdrawal at a height': '{ withdrawal(id: "wd7", asOf: { height: 150 }) { status history { type } } }',
+  withdrawals: '{ withdrawals(first: 5) { edges { node { status } } } }',
+  'withdrawals of an account': '{ withdrawals(first: 5, filter: { accountId: "a7" }) { edges { node { status } } } }',
+  'withdrawals of a payout': '{ withdrawals(first: 5, filter: { payoutId: "p7" }) { edges { node { status } } } }',
+  'withdrawals that wait': '{ withdrawals(first: 5, filter: { status: "requested" }) { edges { node { status } } } }',
+  'withdrawals that were sent':
+    '{ withdrawals(first: 5, filter: { status: "broadcast" }) { edges { node { status } } } }',
+  'withdrawals that are overdue': '{ withdrawals(first: 5, filter: { overdue: true }) { edges { node { status } } } }',
+  'withdrawals that were cancelled':
+    '{ withdrawals(first: 5, filter: { status: "cancelled" }) { edges { node { status } } } }',
+  payout: '{ payout(id: "p7") { status withdrawals { id } candidates { outputs { script } } } }',
+  payouts: '{ payouts(first: 5) { edges { node { status } } } }',
+  'payouts that were sent': '{ payouts(first: 5, filter: { status: "broadcast" }) { edges { node { status } } } }',
+  'payouts that are halted': '{ payouts(first: 5, filter: { status: "halted" }) { edges { node { status } } } }',
+  'payouts that were cancelled': '{ payouts(first: 5, filter: { status: "cancelled" }) { edges { node { status } } } }',
+  reserved: '{ wallet(id: "w") { reservedSats } account(id: "a7") { reservedSats } }',
   ledger: '{ ledger { customersSats walletsSats tip { hash } recordedAt } }',
 };
 

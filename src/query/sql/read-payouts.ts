@@ -4,6 +4,7 @@ import {
   CHAIN_CHANGED,
   chainOfPayment,
   CONFIRMATIONS,
+  lookUp,
   newestPayment,
   PAYMENT_STATUS,
   paymentMoment,
@@ -192,7 +193,7 @@ function payoutsSql(schema: string, among: string, conditions: string): string {
   const source =
     among === ''
       ? `${schema}.payout_start s`
-      : `(${among}) few JOIN ${schema}.payout_start s ON s.payout_id = few.payout_id`;
+      : `(${among}) few ${lookUp(`${schema}.payout_start`, 's', 'x.payout_id = few.payout_id')}`;
   return `SELECT w.*, CASE w.status
       WHEN 'started' THEN w.recorded_at WHEN 'prepared' THEN w.prepared_at WHEN 'signed' THEN w.signed_at
       WHEN 'broadcast' THEN greatest(w.broadcast_at, w.chain_changed_at) WHEN 'halted' THEN w.halted_at
@@ -203,7 +204,7 @@ function payoutsSql(schema: string, among: string, conditions: string): string {
           WHEN p.halted_at IS NOT NULL THEN 'halted'
           WHEN chain.is_confirmed AND ${CONFIRMATIONS} >= s.final_at THEN 'final'
           ELSE coalesce(${PAYMENT_STATUS}, 'started') END AS status,
-        changed.recorded_at AS chain_changed_at, coalesce(chain.txid, newest.txid) AS txid,
+        changed.recorded_at AS chain_changed_at, coalesce(chain.txid, (${newestPayment(schema)})) AS txid,
         ${CONFIRMATIONS} AS confirmations, CASE WHEN chain.is_confirmed THEN chain.block_hash END AS block_hash,
         p.fee_sats, p.house_fee_sats, p.extra_fee_sats, p.settled_at, p.prepared_at, p.signed_at, p.broadcast_at, p.reason,
         p.detail, p.bump_pending, p.bump_refused, p.bump_refused_detail, p.halted_at, p.halted_outpoint, p.halted_by_txid,
@@ -213,7 +214,6 @@ function payoutsSql(schema: string, among: string, conditions: string): string {
       CROSS JOIN LATERAL (${versionAt(`${schema}.payout`, 'x.payout_id = s.payout_id')}) p
       LEFT JOIN LATERAL (${chainOfPayment(schema)}) chain ON true
       ${CHAIN_CHANGED}
-      LEFT JOIN LATERAL (${newestPayment(schema)}) newest ON true
       WHERE s.height <= $3::int ${conditions}
     ) w`;
 }

@@ -232,7 +232,7 @@ function withdrawalsSql(schema: string, among: string, conditions: string): stri
         SELECT r.withdrawal_id, r.account_id, r.wallet_id, r.address, r.script, r.amount_sats, r.max_fee_sats,
           r.confirmation_target, r.position, r.recorded_at, ${status} AS status, v.state_at, p.prepared_at, p.signed_at,
           p.broadcast_at, changed.recorded_at AS chain_changed_at, v.payout_id, p.payout_id AS paid_by, v.fee_sats,
-          coalesce(chain.txid, v.txid, newest.txid) AS txid, ${CONFIRMATIONS} AS confirmations,
+          coalesce(chain.txid, v.txid, (${newestPayment(schema)})) AS txid, ${CONFIRMATIONS} AS confirmations,
           CASE WHEN chain.is_confirmed THEN chain.block_hash END AS block_hash,
           CASE WHEN v.state IN ('cancelled', 'failed', 'deferred') OR v.is_removed THEN v.reason
             WHEN p.halted_at IS NOT NULL THEN 'halted' ELSE p.reason END AS reason,
@@ -247,7 +247,6 @@ function withdrawalsSql(schema: string, among: string, conditions: string): stri
         LEFT JOIN ${schema}.payout_start s ON s.payout_id = p.payout_id
         LEFT JOIN LATERAL (${chainOfPayment(schema)}) chain ON true
         ${CHAIN_CHANGED}
-        LEFT JOIN LATERAL (${newestPayment(schema)}) newest ON true
         WHERE r.height <= $3::int ${conditions}
       ) w
     ) w`;
