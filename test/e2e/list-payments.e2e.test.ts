@@ -46,7 +46,7 @@ beforeAll(async () => {
     told.withdrawalDeferred(WAITING.id, 'the wallet has 3 sat'),
     told.fundsReserved(CANCELLED),
     told.withdrawalCancelled(CANCELLED),
-    told.fundsReleased(CANCELLED),
+    told.fundsReleased(CANCELLED, 'cancelled'),
     told.payoutStarted('p1', [PAID], { completeAt: 2, finalAt: 6 }),
     told.withdrawalAssigned(PAID.id, 'p1'),
     told.coinsReserved('p1', [COIN]),
