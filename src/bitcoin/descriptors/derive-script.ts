@@ -1,4 +1,5 @@
 import * as ecc from '@bitcoinerlab/secp256k1';
+import type { BIP32Interface } from 'bip32';
 import { crypto } from 'bitcoinjs-lib';
 import { createHmac } from 'node:crypto';
 import { invariant } from '../../platform/assert.js';
@@ -58,7 +59,7 @@ export async function deriveScripts(
   for (let from = fromIndex; from < fromIndex + count; from += KEYS_PER_TURN) {
     if (from > fromIndex) await new Promise<void>((resolve) => setImmediate(resolve));
     const indexes = Array.from({ length: Math.min(KEYS_PER_TURN, fromIndex + count - from) }, (_, n) => from + n);
-    const scripts = deriveBatch(descriptor, indexes);
+    const scripts = deriveScriptBatch(descriptor, indexes);
     for (const [n, index] of indexes.entries()) {
       derived.push({ index, script: scripts[n] ?? deriveScript(descriptor, index) });
     }
@@ -66,8 +67,37 @@ export async function deriveScripts(
   return derived;
 }
 
+/**
+ * The public keys at some indexes of a descriptor, compressed, by index: many at once in a seventh of the time that one by one takes. The
+ * first call builds a table, some 60 ms.
+ */
+export function derivePublicKeys({ parent }: Descriptor, indexes: readonly number[]): Map<number, Uint8Array> {
+  const points = deriveBatch(parent, indexes);
+  return new Map(
+    indexes.map((index, n) => {
+      const point = points[n];
+      return [index, point === undefined ? parent.derive(index).publicKey : compressed(point)];
+    }),
+  );
+}
+
+function deriveScriptBatch({ parent, kind }: Descriptor, indexes: readonly number[]): (Uint8Array | undefined)[] {
+  const usable = deriveBatch(parent, indexes);
+  if (kind !== 'tr') return usable.map((child) => child && scriptOfKey(kind, compressed(child)));
+  const anyPoint = pointOf(parent.publicKey);
+  // BIP341: the internal key is the point with this x and an even y.
+  const internal = usable.map((child) => child ?? anyPoint).map(({ x, y }) => ({ x, y: y & 1n ? FIELD_ORDER - y : y }));
+  const taprootTweaks = internal.map(({ x }) => crypto.taggedHash('TapTweak', bytes32(x)));
+  const outputs = addMultiplesOfG(internal, taprootTweaks);
+  return outputs.map((output, n) =>
+    output !== undefined && usable[n] !== undefined && isBelowOrder(taprootTweaks[n])
+      ? taprootScript(bytes32(output.x))
+      : undefined,
+  );
+}
+
 /** BIP32, public parent to public child, for all indexes at once; undefined where one of them needs the library. */
-function deriveBatch({ parent, kind }: Descriptor, indexes: readonly number[]): (Uint8Array | undefined)[] {
+function deriveBatch(parent: BIP32Interface, indexes: readonly number[]): (Point | undefined)[] {
   const parentPoint = pointOf(parent.publicKey);
   const message = Buffer.alloc(37);
   message.set(parent.publicKey);
@@ -80,19 +110,7 @@ function deriveBatch({ parent, kind }: Descriptor, indexes: readonly number[]): 
     tweaks,
   );
   // A tweak at or above the order of the group has no child key (BIP32); the library says so.
-  const usable = children.map((child, n) => (isBelowOrder(tweaks[n]) ? child : undefined));
-  if (kind !== 'tr') return usable.map((child) => child && scriptOfKey(kind, compressed(child)));
-  // BIP341: the internal key is the point with this x and an even y.
-  const internal = usable
-    .map((child) => child ?? parentPoint)
-    .map(({ x, y }) => ({ x, y: y & 1n ? FIELD_ORDER - y : y }));
-  const taprootTweaks = internal.map(({ x }) => crypto.taggedHash('TapTweak', bytes32(x)));
-  const outputs = addMultiplesOfG(internal, taprootTweaks);
-  return outputs.map((output, n) =>
-    output !== undefined && usable[n] !== undefined && isBelowOrder(taprootTweaks[n])
-      ? taprootScript(bytes32(output.x))
-      : undefined,
-  );
+  return children.map((child, n) => (isBelowOrder(tweaks[n]) ? child : undefined));
 }
 
 /** Of the group. */

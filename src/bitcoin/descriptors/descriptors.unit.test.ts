@@ -4,7 +4,7 @@ import { BIP32Factory } from 'bip32';
 import { networks } from 'bitcoinjs-lib';
 import { describe, expect, it } from 'vitest';
 import type { NetworkName } from '../network.js';
-import { deriveAddress, deriveScript, deriveScripts } from './derive-script.js';
+import { deriveAddress, derivePublicKeys, deriveScript, deriveScripts } from './derive-script.js';
 import { descriptorKey } from './descriptor-key.js';
 import { NETWORK_PARAMETERS } from './network-parameters.js';
 import { parseDescriptor, type ParsedDescriptor } from './parse-descriptor.js';
@@ -108,6 +108,16 @@ describe('derivation of many', () => {
       }
     }
     expect(await deriveScripts(parsed(`wpkh(${XPUB84}/0/*)`, 'mainnet').receive, 5, 0)).toEqual([]);
+  });
+
+  it('gives the public keys that the library gives, by index', () => {
+    const { receive } = parsed(`wpkh(${XPUB84}/0/*)`, 'mainnet');
+    const indexes = [7, 0, 0x7fff_ffff, 123_456];
+    const keys = derivePublicKeys(receive, indexes);
+    expect([...keys.keys()]).toEqual(indexes);
+    for (const index of indexes) {
+      expect(Buffer.from(keys.get(index) ?? []).equals(receive.parent.derive(index).publicKey)).toBe(true);
+    }
   });
 });
 

@@ -2,6 +2,7 @@ import * as ecc from '@bitcoinerlab/secp256k1';
 import { crypto, Transaction } from 'bitcoinjs-lib';
 import type { PlannedInput, PlannedTransaction } from '../../domain/events/payout-events.js';
 import { invariant } from '../../platform/assert.js';
+import { derivePublicKeys } from '../descriptors/derive-script.js';
 import type { Descriptor, ScriptKind } from '../descriptors/parse-descriptor.js';
 import type { NetworkName } from '../network.js';
 import { keyOrigin } from './key-origin.js';
@@ -46,6 +47,7 @@ export function buildPsbt(options: BuildPsbtOptions): Uint8Array | PreviousMissi
   );
   if (missing.length > 0) return { missing: [...new Set(missing.map(({ txid }) => txid))] };
   const parents = createParents(previous);
+  const publicKeys = publicKeysOf(options);
   let welcomeBytes = 0;
   const inputs = transaction.inputs.map((input): PsbtInput => {
     const { kind } = descriptorOf(options, input.derivation.branch);
@@ -56,11 +58,13 @@ export function buildPsbt(options: BuildPsbtOptions): Uint8Array | PreviousMissi
     return {
       previousTransaction: withParent ? parent : undefined,
       coin: kind === 'pkh' ? undefined : coin,
-      key: keyOf(options, input.derivation, coin.script),
+      key: keyOf(options, publicKeys, input.derivation, coin.script),
     };
   });
   const outputKeys = transaction.outputs.map(({ changeIndex, script }) =>
-    changeIndex === null ? undefined : keyOf(options, { branch: 1, index: changeIndex }, Buffer.from(script, 'hex')),
+    changeIndex === null
+      ? undefined
+      : keyOf(options, publicKeys, { branch: 1, index: changeIndex }, Buffer.from(script, 'hex')),
   );
   return writePsbt(unsignedTransaction(transaction).toBuffer(), inputs, outputKeys);
 }
@@ -69,6 +73,21 @@ function descriptorOf({ receive, change }: WalletDescriptors, branch: 0 | 1): De
   const descriptor = branch === 0 ? receive : change;
   invariant(descriptor !== null, 'a wallet without a change descriptor has no coins and no outputs on that branch');
   return descriptor;
+}
+
+type PublicKeys = Record<0 | 1, ReadonlyMap<number, Uint8Array>>;
+
+/** All public keys of the payment, a branch at a time: one by one they would take most of the time of building it. */
+function publicKeysOf(options: BuildPsbtOptions): PublicKeys {
+  const { inputs, outputs } = options.transaction;
+  const keysOf = (branch: 0 | 1, changeIndexes: readonly number[]): ReadonlyMap<number, Uint8Array> => {
+    const used = inputs.flatMap(({ derivation }) => (derivation.branch === branch ? [derivation.index] : []));
+    const indexes = [...new Set([...used, ...changeIndexes])];
+    if (indexes.length === 0) return new Map();
+    return derivePublicKeys(descriptorOf(options, branch), indexes);
+  };
+  const changeIndexes = outputs.flatMap(({ changeIndex }) => (changeIndex === null ? [] : [changeIndex]));
+  return { 0: keysOf(0, []), 1: keysOf(1, changeIndexes) };
 }
 
 /** What the log says of a coin, and the transaction that makes it, must agree before anybody is asked to sign for it. */
@@ -93,11 +112,13 @@ function createParents(previous: ReadonlyMap<string, Uint8Array>) {
 /** Whose key it is, and what its script is made of, for inputs and for change alike. */
 function keyOf(
   options: WalletDescriptors,
+  publicKeys: PublicKeys,
   { branch, index }: { branch: 0 | 1; index: number },
   script: Uint8Array,
 ): PsbtKey {
   const descriptor = descriptorOf(options, branch);
-  const { publicKey } = descriptor.parent.derive(index);
+  const publicKey = publicKeys[branch].get(index);
+  invariant(publicKey !== undefined, 'the keys of all inputs and of all change were derived');
   invariant(makesScript(descriptor.kind, publicKey, script), 'a coin has the script of its derivation');
   const { masterFingerprint, path } = keyOrigin(descriptor, options.network);
   const redeemScript = descriptor.kind === 'sh-wpkh' ? keyHashProgram(crypto.hash160(publicKey)) : undefined;
