@@ -24,7 +24,7 @@ export class AcceptSignedController {
   @ApiConsumes('text/plain', 'application/octet-stream')
   @ApiBody({
     description: 'The signed PSBT: base64 as text, or its bytes',
-    schema: { type: 'string', format: 'binary' },
+    schema: { type: 'string', format: 'binary', minLength: 1 },
   })
   @ApiCommand({
     summary: 'Bring the signed PSBT of a payout back',
