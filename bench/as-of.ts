@@ -118,8 +118,8 @@ async function fill(pool: pg.Pool, { rows, accounts, heights }: Size): Promise<v
     [accounts],
   );
   await pool.query(
-    `INSERT INTO ${SCHEMA}.account_books (account_id, height, received_sats, sent_sats, from_position)
-     SELECT 'account-' || (i - 1) % $1::int, (i - 1) / $2::int, i / $1::int + 1, 0, i
+    `INSERT INTO ${SCHEMA}.account_books (account_id, height, received_sats, sent_sats, reserved_sats, from_position)
+     SELECT 'account-' || (i - 1) % $1::int, (i - 1) / $2::int, i / $1::int + 1, 0, 0, i
      FROM generate_series(1, $3::bigint) i`,
     [accounts, perHeight, rows],
   );

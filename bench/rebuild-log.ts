@@ -1,3 +1,4 @@
+import { EVENT_TYPES, type EventType } from '../src/domain/events/event-types.js';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import type pg from 'pg';
@@ -40,14 +41,14 @@ async function copy(client: pg.ClientBase, lines: readonly string[]): Promise<vo
 function* logLines(ledger: string, count: number): Iterable<string> {
   const revisions = new Map<string, number>();
   let position = 0;
-  const line = (stream: string, type: string, data: unknown): string => {
+  const line = (stream: string, type: EventType, data: unknown): string => {
     position += 1;
     const revision = revisions.get(stream) ?? 0;
     revisions.set(stream, revision + 1);
     const id = `00000000-0000-8000-8000-${position.toString(16).padStart(12, '0')}`;
     const metadata = { idempotencyKey: `key-${position}`, correlationId: id };
     const time = new Date(Date.UTC(2026, 0, 1) + position).toISOString();
-    return `${ledger}\t${position}\t${id}\t${stream}\t${revision}\t${type}\t1\t${JSON.stringify(data)}\t${JSON.stringify(metadata)}\t${time}\n`;
+    return `${ledger}\t${position}\t${id}\t${stream}\t${revision}\t${type}\t${EVENT_TYPES[type].schemaVersion}\t${JSON.stringify(data)}\t${JSON.stringify(metadata)}\t${time}\n`;
   };
   const network = 'regtest';
   yield line('chain-regtest', 'ChainOpened', {

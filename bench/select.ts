@@ -63,7 +63,7 @@ export function runSelectBench({ quick }: { quick: boolean }): Promise<BenchRow[
       ...rowOf('a payment of 200 withdrawals out of 100,000 coins, planned whole', times.plan),
       note: `chosen by: ${[...ways].map(([by, count]) => `${by} ${count} times`).join(', ')}`,
     },
-    rowOf('the same while fees are a third of the long-term rate', times.lowFees),
+    rowOf('the same where the long-term fee rate is higher than the present', times.lowFees),
   ]);
 }
 
