@@ -142,20 +142,7 @@ async function leadPayouts(
 ): Promise<void> {
   const key = advisoryKey(ledger, 'payouts');
   try {
-    await withLeaderLock({ pool, key, standingBy: () => undefined }, signal, async (client) => {
-      const lost = new AbortController();
-      const onLost = (): void => {
-        lost.abort();
-      };
-      client.on('error', onLost);
-      client.on('end', onLost);
-      try {
-        await work(AbortSignal.any([signal, lost.signal]));
-      } finally {
-        client.off('error', onLost);
-        client.off('end', onLost);
-      }
-    });
+    await withLeaderLock({ pool, key, standingBy: () => undefined }, signal, (_client, leading) => work(leading));
   } catch (error) {
     await asRead(Promise.reject(error instanceof Error ? error : new Error(String(error))));
   }

@@ -39,7 +39,7 @@ import { createPostgresEventStore } from '../../src/eventstore/postgres-event-st
 import { createPostgresFeed } from '../../src/outbox/postgres-feed.js';
 import { createPostgresOutbox } from '../../src/outbox/postgres-outbox.js';
 import { ALL_PROJECTIONS } from '../../src/projections/all-projections.js';
-import { createPayoutWork } from '../../src/projections/read/payout-work.js';
+import { createPayoutWork, type PayoutWork } from '../../src/projections/read/payout-work.js';
 import { rebuildProjections } from '../../src/projections/rebuild/rebuild-projections.js';
 import { createProjectionRunner } from '../../src/projections/runner/projection-runner.js';
 import { createManualSigning } from '../../src/workflow/payout-signing.js';
@@ -94,6 +94,7 @@ export interface PayoutLedger {
   store: EventStore;
   parts: CommandParts;
   commands: LedgerCommands;
+  work: PayoutWork;
   workflow: Workflow;
   trouble: unknown[];
   fatal: unknown[];
@@ -238,6 +239,7 @@ export async function openPayoutLedger(
     chain,
     store,
     parts,
+    work,
     ...newWorkflow(),
     trouble,
     fatal,

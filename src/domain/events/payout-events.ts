@@ -150,7 +150,17 @@ export type CandidateOffered = z.infer<typeof candidateOfferedSchema>;
 /** It cannot go on now; written when the reason changes. */
 export const payoutDeferredSchema = z.strictObject({
   payoutId: idSchema,
-  reason: z.enum(['wallet-too-low', 'fee-above-bound', 'node-unavailable', 'signer-unavailable', 'signer-refused']),
+  reason: z.enum([
+    'wallet-too-low',
+    'fee-above-bound',
+    'node-unavailable',
+    'signer-unavailable',
+    'signer-refused',
+    /** The node takes none of its payments, for good: a person has to look at what it says. */
+    'node-refused',
+    /** A reorg left an account that it pays for below zero; nothing is signed until that is covered. */
+    'account-frozen',
+  ]),
   detail: z.string().max(500),
 });
 export type PayoutDeferred = z.infer<typeof payoutDeferredSchema>;
@@ -267,5 +277,7 @@ export const coinsReleasedSchema = z.strictObject({
   payoutId: idSchema,
   outpoints: z.array(outpointSchema).min(1).max(MAX_PAYOUT_INPUTS),
   reason: z.enum(['spent', 'conflict', 'unsigned']),
+  /** Of a payout that pays again: the round that begins with this. What it reserves afterwards is not given back like this again. */
+  round: z.number().int().min(1).optional(),
 });
 export type CoinsReleased = z.infer<typeof coinsReleasedSchema>;

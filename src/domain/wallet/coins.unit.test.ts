@@ -114,6 +114,20 @@ describe('giving coins back', () => {
     expect(releaseCoins(release, free)).toEqual([]);
   });
 
+  it('gives back what earlier rounds had once for each round, and never what a round has reserved for itself', () => {
+    const release = { walletId: 'hot', payoutId: 'p1', outpoints: [coin(1), coin(2)], reason: 'conflict' as const };
+    const begun = after(state, releaseCoins({ ...release, round: 1 }, state));
+    // One of them is there again, and is chosen again.
+    const chosen = after(begun, reserveCoins(command('p1', [2, 3]), begun));
+    // Another process that believes it leads has not seen that the round has begun.
+    expect(releaseCoins({ ...release, round: 1 }, chosen)).toEqual([]);
+    expect(releaseCoins({ ...release, round: 2 }, chosen)).toMatchObject([
+      { data: { outpoints: [coin(2)], round: 2 } },
+    ]);
+    const ended = after(chosen, releaseCoins({ ...release, outpoints: undefined }, chosen));
+    expect(ended.roundOf.size).toBe(0);
+  });
+
   it('leaves those of others alone', () => {
     const outpoints = [coin(1), coin(7)];
     expect(releaseCoins({ walletId: 'hot', payoutId: 'p2', outpoints, reason: 'unsigned' }, state)).toEqual([]);

@@ -9,6 +9,8 @@ export interface ReleaseCoins {
   /** Undefined: all that the payout has. What it does not have (any more) is left out. */
   outpoints: readonly string[] | undefined;
   reason: CoinsReleased['reason'];
+  /** For a payout that pays again: the round that begins. Its earlier coins are given back once for each. */
+  round?: number;
 }
 
 export interface ReleaseFacts {
@@ -22,8 +24,10 @@ export function releaseCoins(
   state: WalletState,
   facts: ReleaseFacts,
 ): DomainEvent[] | Rejection {
-  const { walletId, payoutId, reason } = command;
+  const { walletId, payoutId, reason, round } = command;
   if (state.created === null) return reject('wallet-not-found', `There is no wallet '${walletId}'.`);
+  // Somebody else has begun the round, and may have reserved coins for it: those are not what was meant.
+  if (round !== undefined && (state.roundOf.get(payoutId) ?? 0) >= round) return [];
   const outpoints = [...new Set(command.outpoints ?? state.reservedOf.get(payoutId) ?? [])]
     .filter((outpoint) => state.reserved.get(outpoint) === payoutId)
     .sort();
@@ -34,7 +38,8 @@ export function releaseCoins(
   const events: DomainEvent[] = [];
   for (let start = 0; start < outpoints.length; start += MAX_PAYOUT_INPUTS) {
     const part = outpoints.slice(start, start + MAX_PAYOUT_INPUTS);
-    events.push({ type: 'CoinsReleased', data: { walletId, payoutId, outpoints: part, reason } });
+    const data = { walletId, payoutId, outpoints: part, reason };
+    events.push({ type: 'CoinsReleased', data: round === undefined ? data : { ...data, round } });
   }
   return events;
 }

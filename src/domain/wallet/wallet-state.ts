@@ -19,6 +19,8 @@ export interface WalletState {
   readonly reserved: Map<string, string>;
   /** The same by payout: the outpoints that it has. */
   readonly reservedOf: Map<string, Set<string>>;
+  /** Payouts that pay again with other coins, and the last round for which the earlier ones were given back. */
+  readonly roundOf: Map<string, number>;
 }
 
 export const initialWalletState: WalletState = {
@@ -29,6 +31,7 @@ export const initialWalletState: WalletState = {
   recentScripts: NO_RECENT_IDS,
   reserved: Map(),
   reservedOf: Map(),
+  roundOf: Map(),
 };
 
 export function evolveWallet(state: WalletState, event: DomainEvent): WalletState {
@@ -54,8 +57,13 @@ export function evolveWallet(state: WalletState, event: DomainEvent): WalletStat
         coins.map(({ outpoint }) => outpoint),
       );
     }
-    case 'CoinsReleased':
-      return withoutReserved({ ...state, events }, event.data.payoutId, event.data.outpoints);
+    case 'CoinsReleased': {
+      const { payoutId, outpoints, round, reason } = event.data;
+      const released = withoutReserved({ ...state, events }, payoutId, outpoints);
+      if (round !== undefined) return { ...released, roundOf: state.roundOf.set(payoutId, round) };
+      // The end of the payout: nobody asks any more.
+      return reason === 'unsigned' ? released : { ...released, roundOf: state.roundOf.delete(payoutId) };
+    }
     default:
       return { ...state, events };
   }

@@ -14,24 +14,30 @@ export interface LeadershipOptions {
 
 /**
  * Runs `work` on a connection that holds an advisory lock; waits for it as long as it takes. The lock goes with the connection, so a
- * process that dies leads no more, and one that is cut off from the database cannot write either.
+ * process that dies leads no more, and one that is cut off from the database cannot write either. A connection that is closed
+ * under a process that lives on ends its leadership too: the signal given to `work` aborts. Between that moment and the one at
+ * which it is noticed, or while a process is stopped, two may believe that they lead.
  */
 export async function withLeaderLock(
   { pool, key, standingBy }: LeadershipOptions,
   signal: AbortSignal,
-  work: (client: pg.PoolClient) => Promise<void>,
+  work: (client: pg.PoolClient, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const client = await pool.connect();
-  // The connection may be lost between two queries: the next query says so.
-  const ignore = (): void => undefined;
-  client.on('error', ignore);
+  // The connection may be lost between two queries.
+  const lost = new AbortController();
+  const onLost = (): void => {
+    lost.abort();
+  };
+  client.on('error', onLost);
+  client.on('end', onLost);
   try {
     while (!signal.aborted) {
       const { rows } = await client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1::bigint) AS locked', [
         key,
       ]);
       if (rows[0]?.locked === true) {
-        await work(client);
+        await work(client, AbortSignal.any([signal, lost.signal]));
         return;
       }
       standingBy();
@@ -40,7 +46,8 @@ export async function withLeaderLock(
     }
   } finally {
     await endSession(client);
-    client.off('error', ignore);
+    client.off('error', onLost);
+    client.off('end', onLost);
   }
 }
 

@@ -101,7 +101,7 @@ async function leaveEarlierRounds(parts: WorkflowParts, payout: PayoutView): Pro
   const held = coinsReservedFor(await parts.commands.walletState(walletId), payoutId);
   const outpoints = [...held].filter((outpoint) => !now.has(outpoint));
   if (outpoints.length === 0) return;
-  await mustTell(parts, parts.commands.releaseCoins({ walletId, payoutId, outpoints, reason: 'conflict' }));
+  await mustTell(parts, parts.commands.releaseCoins({ walletId, payoutId, outpoints, reason: 'conflict', round }));
 }
 
 /** What was prepared before in this round and made void keeps its inputs, and so does what was reserved before a crash. */
