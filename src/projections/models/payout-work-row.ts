@@ -1,5 +1,6 @@
 import type { PayoutStarted } from '../../domain/events/payout-events.js';
-import type { PayoutTables, PayoutWorkRow } from './payout-tables.js';
+import type { PayoutTables } from './payout-tables.js';
+import type { PayoutWorkRow } from './payout-work-tables.js';
 
 type Facts = Omit<PayoutWorkRow, 'complete_height' | 'final_height' | 'target_height' | 'is_unconfirmed'>;
 

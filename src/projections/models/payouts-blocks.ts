@@ -1,5 +1,5 @@
 import type { AssembledBlock, ProjectedEvent } from '../projection.js';
-import { isOwnTransaction } from './payout-tables.js';
+import { isOwnTransaction } from './candidate-tables.js';
 import type { PayoutTables } from './payout-tables.js';
 import { changeWork } from './payout-work-row.js';
 

@@ -4,7 +4,7 @@ import { bookHeight } from '../projection.js';
 import type { ProjectedEvent } from '../projection.js';
 import { keyText } from '../tables/row-table.js';
 import type { PayoutTables } from './payout-tables.js';
-import { changePayout } from './payouts-apply.js';
+import { changePayout } from './change-payout.js';
 import { changeWork } from './payout-work-row.js';
 
 /** What was made, signed and offered for a payout. */
@@ -135,6 +135,10 @@ function offer(event: ProjectedEvent, data: DataOf<'CandidateOffered'>, tables: 
     taken_height: first ? height : row.taken_height,
     height,
   });
+  // Said again where it is still so.
+  if (tables.payout.get(payoutId)?.reason === 'node-refused') {
+    changePayout(event, payoutId, tables, { reason: null, detail: null });
+  }
   if (!first) return;
   if (tables.payout.get(payoutId)?.broadcast_at === null) {
     changePayout(event, payoutId, tables, { broadcast_at: event.recordedAt });

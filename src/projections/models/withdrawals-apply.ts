@@ -1,7 +1,8 @@
 import { invariant } from '../../platform/assert.js';
 import { bookHeight } from '../projection.js';
 import type { ProjectedEvent } from '../projection.js';
-import type { PayoutTables, WithdrawalRow, WithdrawalState } from './payout-tables.js';
+import type { PayoutTables } from './payout-tables.js';
+import type { WithdrawalRow, WithdrawalState } from './withdrawal-tables.js';
 
 type Change = Partial<Omit<WithdrawalRow, 'withdrawal_id' | 'wallet_id' | 'requested_position' | 'height' | 'state'>>;
 
