@@ -53,7 +53,7 @@ const DEFAULT_PAUSES: Readonly<PauseLimits> = {
   longestPauseMs: 30_000,
 };
 
-/** Plans that another follower or a moving source spoiled, before a pause is made. */
+/** Plans that another follower spoiled, before a pause is made. */
 const MAX_SPOILED_PLANS = 20;
 
 export interface Follower {
@@ -221,7 +221,11 @@ export function createFollower(deps: FollowerDeps): Follower {
           for (const { resolve } of served.splice(0)) resolve();
           await pause(pauses.pollMs);
         } catch (error) {
-          if (error instanceof AnotherWriterError && ++spoiled < MAX_SPOILED_PLANS) continue;
+          if (error instanceof AnotherWriterError) {
+            // No trouble: what the other one wrote is what we were about to. Who waits here goes on waiting.
+            if (++spoiled % MAX_SPOILED_PLANS === 0) await pause(pauseMs(1));
+            continue;
+          }
           if (stopping.signal.aborted && error instanceof RetryableError) break;
           const [state, detail] = troubleOf(error);
           report({ state, detail });
