@@ -357,6 +357,42 @@ async function waitUntil(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2));
 }
 
+describe('the trace that an event belongs to', () => {
+  const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+
+  it('is a column too, for whoever streams rows; null where there is none', async () => {
+    const store = createPostgresEventStore({ pool: database.pool, ledger });
+    const traced = { ...newEvent(1), metadata: { traceparent: trace } };
+    await store.append({ stream: 's', expectedRevision: 'no-stream', events: [traced, newEvent(2)] });
+    // A refused append makes the database look at each: the other way in.
+    const refused = { stream: 's', expectedRevision: 'no-stream' as const, events: [newEvent(3)] };
+    const again = { ...newEvent(4), metadata: { traceparent: trace } };
+    await Promise.all([
+      store.append(refused),
+      store.append({ stream: 't', expectedRevision: 'no-stream', events: [again] }),
+    ]);
+    await store.close();
+    const { rows } = await database.pool.query<{ traceparent: string | null }>(
+      'SELECT traceparent FROM outbox WHERE ledger = $1 ORDER BY position',
+      [ledger],
+    );
+    expect(rows.map(({ traceparent }) => traceparent)).toEqual([trace, null, trace]);
+  });
+
+  it.each([
+    ['another than in its metadata', 'other', { traceparent: trace }],
+    ['one that its metadata has not', trace, {}],
+    ['none where its metadata has one', null, { traceparent: trace }],
+  ])('is refused where it is %s', async (_, column, metadata) => {
+    const insertion = database.pool.query(
+      `INSERT INTO outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at, traceparent)
+       VALUES ($1, 1, gen_random_uuid(), 's', 0, 'AccountOpened', 1, '{}', $2, '2026-01-01T00:00:00Z', $3)`,
+      [ledger, JSON.stringify(metadata), column],
+    );
+    await expect(insertion).rejects.toThrow(/outbox_check/);
+  });
+});
+
 describe('events of some types', () => {
   const typed = (position: number, type: string): Promise<unknown> =>
     database.pool.query(

@@ -25,6 +25,9 @@ CREATE TABLE outbox (
   metadata jsonb NOT NULL CHECK (pg_column_size(metadata) <= 262144),
   -- Whole milliseconds: what a client reads is exactly what it can ask for.
   recorded_at timestamptz(3) NOT NULL,
+  -- W3C trace context of who caused the event, as in its metadata: what streams rows (logical decoding) hands it on as a header,
+  -- without reading JSON. A plain column: a generated one is not published before PostgreSQL 18.
+  traceparent text COLLATE "C" CHECK (traceparent IS NOT DISTINCT FROM metadata ->> 'traceparent'),
   PRIMARY KEY (ledger, position),
   UNIQUE (ledger, stream, revision),
   UNIQUE (id)
@@ -207,8 +210,10 @@ BEGIN
 
   IF NOT p_careful THEN
     BEGIN
-      INSERT INTO outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at)
-      SELECT p_ledger, v_head.position + e.i, e.id, e.stream, e.revision, e.type, e.version, e.data, e.metadata, v_now
+      INSERT INTO outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at,
+                          traceparent)
+      SELECT p_ledger, v_head.position + e.i, e.id, e.stream, e.revision, e.type, e.version, e.data, e.metadata, v_now,
+             e.metadata ->> 'traceparent'
       FROM unnest(p_ids, p_streams, p_revisions, p_types, p_versions, p_data, p_metadata)
            WITH ORDINALITY AS e(id, stream, revision, type, version, data, metadata, i);
       INSERT INTO command_outcome (ledger, key, request_hash, outcome, position, recorded_at)
@@ -226,8 +231,10 @@ BEGIN
     SELECT j.kinds, j.shift, j.details, j.last_position INTO v_kinds, v_shift, v_details, v_position
     FROM judge_appends(p_ledger, v_head.position, p_stream_of, p_expected, p_after, p_counts, p_keys,
                        p_append_of, p_streams, p_ids) j;
-    INSERT INTO outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at)
-    SELECT p_ledger, v_shift[e.a] + e.i, e.id, e.stream, e.revision, e.type, e.version, e.data, e.metadata, v_now
+    INSERT INTO outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at,
+                        traceparent)
+    SELECT p_ledger, v_shift[e.a] + e.i, e.id, e.stream, e.revision, e.type, e.version, e.data, e.metadata, v_now,
+           e.metadata ->> 'traceparent'
     FROM unnest(p_append_of, p_ids, p_streams, p_revisions, p_types, p_versions, p_data, p_metadata)
          WITH ORDINALITY AS e(a, id, stream, revision, type, version, data, metadata, i)
     WHERE v_shift[e.a] IS NOT NULL;
