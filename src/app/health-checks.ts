@@ -3,7 +3,7 @@ import type { Follower } from '../bitcoin/follow/follower.js';
 import type { FollowerState } from '../bitcoin/follow/follower-status.js';
 import type { Outbox } from '../outbox/outbox.js';
 import type { ProjectionRunner } from '../projections/runner/projection-runner.js';
-import { readHaltedPayouts } from '../query/payments-summary.js';
+import { readHaltedPayouts, readRefusedPayouts } from '../query/payments-summary.js';
 import type { WorkflowStatus } from '../workflow/workflow.js';
 import type { HealthCheck } from '../query/ports.js';
 
@@ -94,12 +94,19 @@ export function createPayoutsCheck({
         return { ok: false, detail: `nobody has looked at what is due for ${Math.round(ageMs / 1_000)} s` };
       }
       const halted = await readHaltedPayouts({ pool, ledger });
-      return halted.length === 0
-        ? { ok: true, detail: 'none is halted' }
-        : {
-            ok: false,
-            detail: `a coin was spent by somebody else, a person has to decide: ${halted.slice(0, MAX_NAMED).join(', ')}`,
-          };
+      const refused = await readRefusedPayouts({ pool, ledger });
+      const alarms: string[] = [];
+      if (halted.length > 0) {
+        const ids = halted.slice(0, MAX_NAMED).join(', ');
+        alarms.push(`a coin was spent by somebody else, a person has to decide: ${ids}`);
+      }
+      if (refused.length > 0) {
+        const named = refused.slice(0, MAX_NAMED).map(({ id, detail }) => `${id} (${detail})`);
+        alarms.push(`the node refuses to take what is signed, a person has to look: ${named.join(', ')}`);
+      }
+      return alarms.length === 0
+        ? { ok: true, detail: 'none is halted or refused' }
+        : { ok: false, detail: alarms.join('; ') };
     },
   };
 }

@@ -31,6 +31,9 @@ export function observePayments(
   metrics.observe('payouts_halted', 'Payouts of which a coin was spent by somebody else: a person decides.', [], () =>
     summary === undefined ? [] : [{ value: summary.halted.length }],
   );
+  metrics.observe('payouts_refused', 'Signed payouts that the node refuses for good: a person has to look.', [], () =>
+    summary === undefined ? [] : [{ value: summary.refused.length }],
+  );
   metrics.observe('transit_sats', 'Payments on their way: 0 when there are none.', [], () =>
     summary === undefined ? [] : [{ value: Number(summary.transitSats) }],
   );

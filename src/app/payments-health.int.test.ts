@@ -82,6 +82,7 @@ test('health is red while a payout waits for a person, and names it; metrics cou
     'tallystick_withdrawals_overdue{status="requested"} 1',
     'tallystick_payouts_open{status="broadcast"} 1',
     'tallystick_payouts_halted 0',
+    'tallystick_payouts_refused 0',
     'tallystick_transit_sats 0',
     'tallystick_fees_sats 0',
   ]);
@@ -98,6 +99,20 @@ test('health is red while a payout waits for a person, and names it; metrics cou
   expect(halted).toContain('tallystick_payouts_open{status="halted"} 1');
   await server.tell([told.payoutResumed('p1', THEFT.txid)]);
   expect(await readiness()).toMatchObject({ status: 200 });
+});
+
+test('health is red while the node refuses a payment for good, with its words, until it takes it', async () => {
+  await server.tell([
+    told.candidateOffered('p1', PAYMENT.txid, 'refused'),
+    told.payoutDeferred('p1', 'node-refused'),
+  ]);
+  const red = await readiness();
+  expect(red.status).toBe(503);
+  expect(red.text).toContain('p1 (because: node-refused)');
+  expect(await scrape()).toContain('tallystick_payouts_refused 1');
+  await server.tell([told.candidateOffered('p1', PAYMENT.txid, 'accepted')]);
+  expect(await readiness()).toMatchObject({ status: 200 });
+  expect(await scrape()).toContain('tallystick_payouts_refused 0');
 });
 
 test('health is red where the process that should pay has not looked at what is due', async () => {

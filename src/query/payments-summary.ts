@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { PayoutStatus } from './sql/read-payouts.js';
-import { countOpenPayouts, listHalted } from './sql/read-payouts.js';
+import { countOpenPayouts, listHalted, listRefused, type RefusedPayout } from './sql/read-payouts.js';
 import { countOpenWithdrawals } from './sql/read-withdrawals.js';
 import { DEFAULT_OVERDUE_MINUTES } from './overdue.js';
 import type { OverdueMinutes, WithdrawalStatus } from './overdue.js';
@@ -16,6 +16,8 @@ export interface PaymentsSummary {
   payouts: { status: PayoutStatus; count: number }[];
   /** Ids of halted payouts, at most 100: a person has to decide. */
   halted: string[];
+  /** Payouts that the node refuses for good, at most 100: a person has to look. */
+  refused: RefusedPayout[];
   transitSats: bigint;
   feesSats: bigint;
 }
@@ -37,16 +39,23 @@ export async function readPaymentsSummary(options: PaymentsSummaryOptions): Prom
   const at = await readPresent(database, MODELS);
   if (at === undefined) return undefined;
   const overdue = { minutes: options.overdueMinutes ?? DEFAULT_OVERDUE_MINUTES, now: new Date() };
-  const [withdrawals, payouts, halted, books] = await Promise.all([
+  const [withdrawals, payouts, halted, refused, books] = await Promise.all([
     countOpenWithdrawals(database, at, overdue),
     countOpenPayouts(database, at),
     listHalted(database, MAX_NAMED),
+    listRefused(database, MAX_NAMED),
     readBooks(database, at),
   ]);
-  return { position: at.position, withdrawals, payouts, halted, transitSats: books.transit, feesSats: books.fees };
+  const { transit: transitSats, fees: feesSats } = books;
+  return { position: at.position, withdrawals, payouts, halted, refused, transitSats, feesSats };
 }
 
 /** Ids of halted payouts alone: one index that holds nothing else, for health. */
 export function readHaltedPayouts({ pool, ledger }: PaymentsSummaryOptions): Promise<string[]> {
   return listHalted(createReadDatabase(pool, ledger), MAX_NAMED);
+}
+
+/** Payouts that the node refuses for good, for health. */
+export function readRefusedPayouts({ pool, ledger }: PaymentsSummaryOptions): Promise<RefusedPayout[]> {
+  return listRefused(createReadDatabase(pool, ledger), MAX_NAMED);
 }

@@ -223,6 +223,65 @@ describe('a node', () => {
   });
 });
 
+describe('a payment that the node refuses for good', () => {
+  const refusing = (refuses: (transaction: string) => boolean) => (node: PaymentNode) => {
+    const refused: NodeAnswer = { kind: 'refused', detail: 'The node says: dust' };
+    const wrapped: PaymentNode = {
+      ...node,
+      testAccept: (transaction, coins) =>
+        refuses(transaction) ? Promise.resolve(refused) : node.testAccept(transaction, coins),
+      broadcast: (transaction, coins) =>
+        refuses(transaction) ? Promise.resolve(refused) : node.broadcast(transaction, coins),
+    };
+    return wrapped;
+  };
+
+  it('stays signed, is offered again, and says why; a bump replaces it by one that spends all of its coins', async () => {
+    let first: string | undefined;
+    const ledger = await open({
+      wrapNode: refusing((transaction) => {
+        first ??= transaction;
+        return first === transaction;
+      }),
+    });
+    await paying(ledger);
+    for (let n = 0; n < 3; n++) {
+      ledger.clock.aheadMs += 300_000;
+      await ledger.settle();
+    }
+    expect(await dataOf(ledger, 'PayoutDeferred')).toMatchObject([
+      { reason: 'node-refused', detail: 'The node says: dust' },
+    ]);
+    expect(await ledger.events('CandidatePrepared')).toHaveLength(1);
+    expect(await ledger.cancel('w1')).toMatchObject({ kind: 'rejected', code: 'withdrawal-not-cancellable' });
+    await ledger.bump('w1');
+    await ledger.settle();
+    const [one, other] = await dataOf(ledger, 'CandidateSigned');
+    expect(other?.inputs).toEqual(expect.arrayContaining(one?.inputs ?? ['missing']));
+    expect(ledger.chain.mempool.list().map(({ txid }) => txid)).toEqual([other?.txid]);
+    await ledger.mine(6);
+    await ledger.settle();
+    expect(ledger.receivedAt(TO)).toEqual([1_000_000n]);
+    expect(await booksAtRest(ledger)).toEqual(AT_REST);
+  });
+
+  it('whatever it pays can be ended by spending a coin of it to oneself, and only once that is buried', async () => {
+    const ledger = await open({ wrapNode: refusing(() => true) });
+    const payoutId = await paying(ledger);
+    const own = (await dataOf(ledger, 'AddressIssued'))[0]?.script ?? '';
+    const ended = await theft(ledger, [{ script: own, amountSats: '9999000' }]);
+    await ledger.mine(1, [ended.transaction]);
+    await ledger.settle();
+    expect(await ledger.resolve(payoutId, 'give-up', ended.txid)).toMatchObject({ code: 'payout-not-resolvable' });
+    await ledger.mine(6);
+    await ledger.settle();
+    expect(await ledger.resolve(payoutId, 'give-up', ended.txid)).toMatchObject({ kind: 'done' });
+    await ledger.settle();
+    expect(await dataOf(ledger, 'FundsReleased')).toMatchObject([{ withdrawalId: 'w1', reason: 'failed' }]);
+    expect((await ledger.commands.walletState('hot')).reserved.size).toBe(0);
+  });
+});
+
 describe('a signer', () => {
   /** Wallets whose signer is `http`: this one, which the test has in its hand. */
   const withSigner = (sign: (local: PsbtSigner['sign']) => PsbtSigner['sign']) =>

@@ -1,6 +1,6 @@
 import type { Found } from '../../src/domain/events/chain-events.js';
 import type { DomainEvent } from '../../src/domain/events/event-types.js';
-import type { NodeAnswerKind, PlannedTransaction } from '../../src/domain/events/payout-events.js';
+import type { NodeAnswerKind, PayoutDeferred, PlannedTransaction } from '../../src/domain/events/payout-events.js';
 import type { ToldEvent } from './ledger-log.js';
 import { hashNamed } from './small-histories.js';
 
@@ -262,7 +262,7 @@ export function payoutCancelled(payoutId: string): ToldEvent {
   return told(`payout-${payoutId}`, 'PayoutCancelled', { payoutId });
 }
 
-export function payoutDeferred(payoutId: string, reason: 'signer-unavailable' | 'wallet-too-low'): ToldEvent {
+export function payoutDeferred(payoutId: string, reason: PayoutDeferred['reason']): ToldEvent {
   return told(`payout-${payoutId}`, 'PayoutDeferred', { payoutId, reason, detail: `because: ${reason}` });
 }
 

@@ -18,6 +18,7 @@ const LISTS = `query {
   overdue: withdrawals(filter: { overdue: true }, first: 15) { edges { node { id } } pageInfo { hasNextPage } }
   payouts(first: 10) { edges { node { id walletId status confirmations txid feeSats waitReason waitDetail } } }
   halted: payouts(filter: { status: "halted" }, first: 10) { edges { node { id halt { byTxid outpoint height } } } }
+  signed: payouts(filter: { status: "signed" }, first: 10) { edges { node { id waitReason waitDetail } } }
   reorgs(first: 5) { edges { node { position recordedAt forkHeight depth disconnected connected } } }
   wallets(first: 1) { edges { node { id } } }
 }`;
@@ -136,11 +137,16 @@ function showAlarms() {
 /** How a payment's status is shown; the others are on their way. */
 const PAYMENT_KINDS = { completed: 'good', final: 'good', failed: 'bad', halted: 'bad' };
 
-function showPayments({ withdrawals, payouts, overdue, halted }) {
+function showPayments({ withdrawals, payouts, overdue, halted, signed }) {
   alarmsOf.payments = nodes(halted).map(
     ({ id, halt }) =>
       `Payout ${id} is halted: ${halt?.byTxid} spent its coin ${halt?.outpoint}. A person has to decide: see docs/withdrawals.md`,
   );
+  for (const { id, waitDetail } of nodes(signed).filter(({ waitReason }) => waitReason === 'node-refused')) {
+    alarmsOf.payments.push(
+      `The node refuses payout ${id}: ${waitDetail} A person has to look: see docs/withdrawals.md`,
+    );
+  }
   const late = nodes(overdue);
   if (late.length > 0) {
     const more = overdue.pageInfo.hasNextPage ? ' and more' : '';

@@ -157,6 +157,23 @@ export async function listHalted({ schema, rows }: ReadDatabase, limit: number):
   return found.map(({ payout_id: id }) => id);
 }
 
+/** Ids of open payouts that the node refuses for good, with what it says. Looks at all that are open. */
+export async function listRefused({ schema, rows }: ReadDatabase, limit: number): Promise<RefusedPayout[]> {
+  const found = await rows<{ payout_id: string; detail: string | null }>(
+    'query.list-refused',
+    `SELECT p.payout_id, p.detail FROM ${schema}.payout p
+     WHERE p.is_open AND p.reason = 'node-refused' AND p.to_position = 9223372036854775807 ORDER BY p.payout_id LIMIT $1::int`,
+    [limit],
+  );
+  return found.map(({ payout_id: id, detail }) => ({ id, detail: detail ?? '' }));
+}
+
+export interface RefusedPayout {
+  id: string;
+  /** The node's words. */
+  detail: string;
+}
+
 const open = (schema: string): string =>
   `SELECT o.payout_id FROM ${schema}.payout o WHERE o.is_open AND o.to_position > $1::bigint AND o.from_position <= $1::bigint`;
 

@@ -36,6 +36,7 @@ export async function offer(parts: WorkflowParts, payout: PayoutView): Promise<v
     answers.push(answer);
     if (isTaken(answer.kind)) taken.add(one.signed.txid);
   }
+  if (taken.size === 0) await sayIfRefused(parts, payout, answers);
   const isSettledForNow = taken.size > 0 && answers.every(({ kind }) => kind !== 'unknown');
   if (isSettledForNow || !node.canSend) {
     agenda.succeeded(payoutId, 'offerMs');
@@ -44,6 +45,21 @@ export async function offer(parts: WorkflowParts, payout: PayoutView): Promise<v
     return;
   }
   agenda.delay(payoutId, 'offerMs', now() + backoffMs(RETRY, agenda.failed(payoutId, 'offerMs'), random()));
+}
+
+/**
+ * The node takes none of its payments and says of one that it never will: a rule of its own, stricter than what is usual. It stays signed, and
+ * is offered again, because another node may take it; but somebody has to look.
+ */
+async function sayIfRefused(
+  parts: WorkflowParts,
+  { payoutId }: PayoutView,
+  answers: readonly NodeAnswer[],
+): Promise<void> {
+  const refused = answers.find(({ kind }) => kind === 'refused');
+  if (refused === undefined || answers.some(({ kind }) => kind === 'unknown')) return;
+  const detail = refused.detail.slice(0, 500);
+  await mustTell(parts, parts.commands.deferPayout({ payoutId, reason: 'node-refused', detail }));
 }
 
 async function offerOne(
