@@ -1,6 +1,6 @@
 import type { Handles } from '../projection.js';
-import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
 import { rowTable } from '../tables/table-definition.js';
+import { spendableCoinTable } from './spendable-coins.js';
 
 /** A coin of ours, whatever became of it. Heights and hashes are of connected blocks, null where there is none. */
 export interface CoinRow {
@@ -103,13 +103,10 @@ export const transferTables = {
       seq: { type: 'bigint' },
     },
     key: ['txid', 'vout'],
-    // The second for whoever chooses coins to spend: the largest that are there now.
-    indexes: [
-      'wallet_id, seq',
-      `wallet_id, amount_sats WHERE created_height IS NOT NULL AND spent_height IS NULL AND to_position = ${POSITION_INFINITY}`,
-    ],
+    indexes: ['wallet_id, seq'],
     fillPercent: ROOM_FOR_ENDS,
   }),
+  spendable: spendableCoinTable,
   transfer: rowTable<TransferRow>({
     name: 'transfer',
     columns: {

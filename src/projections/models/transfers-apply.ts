@@ -3,7 +3,8 @@ import type { AssembledBlock } from '../projection.js';
 import { keyText } from '../tables/row-table.js';
 import { spendingTransactions } from './block-inputs.js';
 import type { SpendingTransaction } from './block-inputs.js';
-import type { TransferTables } from './transfer-tables.js';
+import { keepSpendable } from './spendable-coins.js';
+import type { CoinRow, TransferTables } from './transfer-tables.js';
 
 /** A transfer is `(txid, index)`; its block is an attribute that a reorg changes. */
 export function connectTransfers(position: bigint, block: AssembledBlock, tables: TransferTables): void {
@@ -24,7 +25,7 @@ export function connectTransfers(position: bigint, block: AssembledBlock, tables
       conflict_height: coin?.conflict_height ?? null,
       seq: coin?.seq ?? position,
     };
-    tables.coin.put({
+    putCoin(tables, {
       ...common,
       vout,
       branch: received.derivation?.branch ?? null,
@@ -49,7 +50,7 @@ export function connectTransfers(position: bigint, block: AssembledBlock, tables
     const { txid, vin, prevTxid, prevVout, walletId, accountId, script, address } = spent;
     const coin = tables.coin.get(keyText(prevTxid, prevVout));
     invariant(coin !== undefined, `${txid} spends ${prevTxid}:${prevVout}, which is no coin of ours`);
-    tables.coin.put({ ...coin, spent_height: block.height, spent_txid: txid });
+    putCoin(tables, { ...coin, spent_height: block.height, spent_txid: txid });
     const id = `OUT:${txid}:${vin}`;
     const transfer = tables.transfer.get(id);
     tables.transfer.put({
@@ -87,13 +88,13 @@ export function disconnectTransfers(block: AssembledBlock, tables: TransferTable
   for (const { txid, vin, prevTxid, prevVout } of block.found.spent) {
     const coin = tables.coin.get(keyText(prevTxid, prevVout));
     invariant(coin !== undefined, `${txid} spent ${prevTxid}:${prevVout}, which is no coin of ours`);
-    tables.coin.put({ ...coin, spent_height: null, spent_txid: null });
+    putCoin(tables, { ...coin, spent_height: null, spent_txid: null });
     idsByTxid.get(txid)?.push(loseBlock(`OUT:${txid}:${vin}`, tables));
   }
   for (const { txid, vout } of block.found.received) {
     const coin = tables.coin.get(keyText(txid, vout));
     invariant(coin !== undefined, `coin ${txid}:${vout} was never connected`);
-    tables.coin.put({ ...coin, created_height: null, created_hash: null });
+    putCoin(tables, { ...coin, created_height: null, created_hash: null });
     const id = loseBlock(`IN:${txid}:${vout}`, tables);
     idsByTxid.get(txid)?.push(id);
   }
@@ -101,6 +102,11 @@ export function disconnectTransfers(block: AssembledBlock, tables: TransferTable
     tables.orphan.put({ txid, inputs, transfer_ids: idsByTxid.get(txid) ?? [] });
     for (const outpoint of inputs) tables.orphanInput.put({ outpoint, txid });
   }
+}
+
+function putCoin(tables: TransferTables, coin: CoinRow): void {
+  tables.coin.put(coin);
+  keepSpendable(coin, tables);
 }
 
 /** An orphan is in a block again. */

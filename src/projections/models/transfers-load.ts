@@ -1,6 +1,7 @@
 import type { ProjectedEvent } from '../projection.js';
 import { keyText } from '../tables/row-table.js';
 import { spendingTransactions } from './block-inputs.js';
+import { partsOf } from './spendable-coins.js';
 import type { TransferTables } from './transfer-tables.js';
 
 /** Two rounds: what the blocks name, then the orphans that share an input with them and all that belongs to those. */
@@ -9,7 +10,10 @@ export async function loadTransfers(events: readonly ProjectedEvent[], tables: T
   const ids = new Set<string>();
   const txids = new Set<string>();
   const outpoints = new Set<string>();
-  for (const { block } of events) {
+  const held = new Set<string>();
+  for (const event of events) {
+    const { block } = event;
+    for (const outpoint of outpointsOf(event)) held.add(keyText(...partsOf(outpoint)));
     if (block === undefined) continue;
     for (const { txid, vout } of block.found.received) {
       coins.add(keyText(txid, vout));
@@ -42,5 +46,12 @@ export async function loadTransfers(events: readonly ProjectedEvent[], tables: T
   }
   await tables.conflict.loadGroups(txids);
   await tables.coin.load(coins);
+  await tables.spendable.load([...coins, ...held]);
   await tables.transfer.load(ids);
+}
+
+/** Coins that a payout takes or gives back. */
+function outpointsOf(event: ProjectedEvent): readonly string[] {
+  if (event.type === 'CoinsReserved') return event.data.coins.map(({ outpoint }) => outpoint);
+  return event.type === 'CoinsReleased' ? event.data.outpoints : [];
 }

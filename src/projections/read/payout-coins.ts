@@ -35,8 +35,8 @@ interface CoinRecord {
 const COINBASE_MATURITY = 100;
 
 /**
- * Unspent coins in connected blocks that may be spent now and that no payout holds, largest first. Walks the wallet's unspent coins
- * by amount: reserved ones are passed over.
+ * Unspent coins in connected blocks that may be spent now and that no payout holds, largest first. Reads those alone, however many
+ * are held.
  */
 export async function readSpendableCoins(
   database: Queryable,
@@ -49,14 +49,11 @@ export async function readSpendableCoins(
     name: `work.spendable_coins.${ledger}`,
     text: `
       SELECT ${columns()}
-      FROM ${schema}.coin c
-      WHERE c.wallet_id = $1 AND c.to_position = ${POSITION_INFINITY}
-        AND c.created_height IS NOT NULL AND c.spent_height IS NULL
+      FROM ${schema}.spendable_coin c
+      WHERE c.wallet_id = $1 AND c.created_height IS NOT NULL AND c.held_by IS NULL
         -- The next block may spend what is in its hundredth by then (Bitcoin Core judges by the height of the spend).
         AND (NOT c.coinbase OR c.created_height + ${COINBASE_MATURITY - 1} <=
              (SELECT t.height FROM ${schema}.chain_tip t WHERE t.to_position = ${POSITION_INFINITY}))
-        AND NOT EXISTS (SELECT FROM ${schema}.coin_reservation r
-          WHERE r.outpoint = c.txid || ':' || c.vout AND r.held AND r.to_position = ${POSITION_INFINITY})
       ORDER BY c.amount_sats DESC LIMIT $2`,
     values: [walletId, limit],
   });

@@ -5,6 +5,7 @@ import { AppendTable } from '../tables/append-table.js';
 import { LadderTable } from '../tables/ladder-table.js';
 import type { Rung } from '../tables/ladder-table.js';
 import { RowTable } from '../tables/row-table.js';
+import { isPresentOnly } from '../tables/table-definition.js';
 import type { RowTableDefinition, TableDefinition } from '../tables/table-definition.js';
 import type { Clock, Version, VersionSink } from '../tables/version.js';
 import type { TableChanges } from '../tables/write-changes.js';
@@ -103,11 +104,12 @@ function createBulkHandle(
     const handle = new AppendTable(clock, sink, appendKey(table), false);
     return { handle: handle as unknown as AnyHandle, writeOpen: () => [], closes };
   }
+  const isPresent = isPresentOnly(table);
   const sink: VersionSink<object> = {
     isDoneWhenClosed: true,
     opened: () => undefined,
     closed: (version) => {
-      if (version.from < version.to) out.write(encode(version));
+      if (!isPresent && version.from < version.to) out.write(encode(version));
     },
   };
   const writeOpen = function* (versions: Iterable<Version<object>>): Iterable<void> {

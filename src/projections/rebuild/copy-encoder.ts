@@ -1,7 +1,7 @@
 import { invariant } from '../../platform/assert.js';
 import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
 import type { Rung } from '../tables/ladder-table.js';
-import { hasEnd, isVersioned, physicalColumns } from '../tables/table-definition.js';
+import { hasEnd, isPresentOnly, isVersioned, physicalColumns } from '../tables/table-definition.js';
 import type { PhysicalColumn, TableDefinition } from '../tables/table-definition.js';
 import type { Version } from '../tables/version.js';
 import { arrayLiteral } from '../tables/write-changes.js';
@@ -15,6 +15,7 @@ const NULL_TEXT = '\\N';
 /** The encoder of a table. One closure per column: with a million rows a type switch per value is what costs. */
 export function createCopyEncoder(table: TableDefinition): CopyEncoder {
   const interval = isVersioned(table);
+  const isPresent = isPresentOnly(table);
   if (table.kind === 'ladder' && !hasEnd(table)) {
     return ({ row, from }) => {
       const { key, height, sums } = row as Rung;
@@ -33,6 +34,7 @@ export function createCopyEncoder(table: TableDefinition): CopyEncoder {
     const values = row as Record<string, unknown>;
     let line = first(values);
     for (const field of others) line += `\t${field(values)}`;
+    if (isPresent) return `${line}\t${from}\n`;
     return interval ? `${line}\t${from}\t${to === POSITION_INFINITY ? INFINITY_TEXT : to}\n` : `${line}\n`;
   };
 }

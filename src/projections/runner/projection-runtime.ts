@@ -5,7 +5,7 @@ import type { Rung } from '../tables/ladder-table.js';
 import { createLadderLoader, createRowLoader } from '../tables/load-rows.js';
 import type { RunNamed } from '../tables/load-rows.js';
 import { RowTable } from '../tables/row-table.js';
-import { hasEnd } from '../tables/table-definition.js';
+import { hasEnd, isPresentOnly } from '../tables/table-definition.js';
 import type { AppendTableDefinition, RowTableDefinition, TableDefinition } from '../tables/table-definition.js';
 import type { TableChanges } from '../tables/write-changes.js';
 import { BatchSink } from '../tables/version.js';
@@ -58,7 +58,8 @@ function createHandle(
   schema: string,
   run: RunNamed,
 ): { handle: AnyHandle; sink: BatchSink<object> } {
-  const sink = new BatchSink<object>(hasEnd(table));
+  const isPresent = isPresentOnly(table);
+  const sink = new BatchSink<object>({ keepsEnds: hasEnd(table) || isPresent, keepsEnded: !isPresent });
   switch (table.kind) {
     case 'ladder': {
       const rungs = sink as unknown as BatchSink<Rung>;

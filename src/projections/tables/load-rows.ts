@@ -24,17 +24,18 @@ export function createRowLoader<R extends object>(
   const target = `${quoted(schema)}.${quoted(table.name)}`;
   const keys = keyColumns(erased);
   const columns = physicalColumns(erased);
+  const isOpen = table.presentOnly ? 'true' : `t.to_position = ${POSITION_INFINITY}`;
   const list = columns.map(({ name }) => `t.${quoted(name)}`).join(', ');
   const byKeys =
     `SELECT ${list}, t.from_position FROM unnest(${keys.map(({ type }, i) => `$${i + 1}::${sqlType(type)}[]`).join(', ')}) ` +
     `AS k(${keys.map((_, i) => `k${i}`).join(', ')}) CROSS JOIN LATERAL (SELECT * FROM ${target} r ` +
     `WHERE ${keys.map(({ name }, i) => `r.${quoted(name)} = k.k${i}`).join(' AND ')} ` +
     `ORDER BY ${keys.map(({ name }) => `r.${quoted(name)}`).join(', ')}, r.from_position DESC LIMIT 1) t ` +
-    `WHERE t.to_position = ${POSITION_INFINITY}`;
+    `WHERE ${isOpen}`;
   const group = columns.find(({ name }) => name === table.group);
   const inGroup = (condition: string): string =>
     `SELECT ${list}, t.from_position FROM ${target} t WHERE t.${quoted(group?.name ?? '')} ${condition} ` +
-    `AND t.to_position = ${POSITION_INFINITY}`;
+    `AND ${isOpen}`;
   const versions = async (name: string, text: string, values: unknown[]): Promise<Version<R>[]> =>
     (await run(name, text, values)).map(versionOf<R>);
   return {

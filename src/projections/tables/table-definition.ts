@@ -34,6 +34,11 @@ export interface RowTableDefinition<R extends object> extends Described {
   key: readonly (keyof R & string)[];
   /** Open rows can also be found by this column. Needs an index that begins with it. */
   group: (keyof R & string) | undefined;
+  /**
+   * Holds what is now, and nothing that was: a row that ends is deleted. For what can be told from other tables at any position, and
+   * is asked for in the present alone.
+   */
+  presentOnly: boolean;
 }
 
 export interface LadderDefinition extends Described {
@@ -67,6 +72,7 @@ export function rowTable<R extends object>(definition: {
   columns: { readonly [K in keyof R]: Column };
   key: readonly (keyof R & string)[];
   group?: keyof R & string;
+  presentOnly?: boolean;
   indexes?: readonly string[];
   fillPercent?: number;
 }): RowTableDefinition<R> {
@@ -76,6 +82,7 @@ export function rowTable<R extends object>(definition: {
     columns: definition.columns,
     key: definition.key,
     group: definition.group,
+    presentOnly: definition.presentOnly ?? false,
     indexes: definition.indexes ?? [],
     fillPercent: definition.fillPercent ?? 100,
   };
@@ -161,7 +168,12 @@ export function isVersioned(table: TableDefinition): boolean {
 
 /** Rows end: they are valid in `[from_position, to_position)`. */
 export function hasEnd(table: TableDefinition): boolean {
-  return isVersioned(table) && !(table.kind === 'ladder' && table.endless);
+  return isVersioned(table) && !(table.kind === 'ladder' && table.endless) && !isPresentOnly(table);
+}
+
+/** Rows that end are deleted. */
+export function isPresentOnly(table: TableDefinition): boolean {
+  return table.kind === 'rows' && table.presentOnly;
 }
 
 /** The columns after the physical ones, as far as the table has them. */

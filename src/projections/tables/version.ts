@@ -1,3 +1,5 @@
+import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
+
 /** Position of the event that is being applied; shared by the tables of a lane. */
 export interface Clock {
   position: bigint;
@@ -31,12 +33,17 @@ export interface Changes {
 export class BatchSink<R extends object> implements VersionSink<R> {
   readonly isDoneWhenClosed = false;
   readonly #keepsEnds: boolean;
+  readonly #keepsEnded: boolean;
   #inserts: Version<R>[] = [];
   #closes: Version<R>[] = [];
 
-  /** @param keepsEnds false where the table does not say when a row ended */
-  constructor(keepsEnds: boolean) {
+  /**
+   * @param keepsEnds false where the table is not told when a row ended
+   * @param keepsEnded false where rows that have ended are not in the table
+   */
+  constructor({ keepsEnds, keepsEnded }: { keepsEnds: boolean; keepsEnded: boolean }) {
     this.#keepsEnds = keepsEnds;
+    this.#keepsEnded = keepsEnded;
   }
 
   opened(version: Version<R>): void {
@@ -49,7 +56,10 @@ export class BatchSink<R extends object> implements VersionSink<R> {
 
   /** Leaves out what was opened and replaced at one position: its interval is empty. */
   changes(): Changes {
-    return { inserts: this.#inserts.filter(({ from, to }) => from < to), closes: this.#closes };
+    const isThere = this.#keepsEnded
+      ? ({ from, to }: Version<R>) => from < to
+      : ({ to }: Version<R>) => to === POSITION_INFINITY;
+    return { inserts: this.#inserts.filter(isThere), closes: this.#closes };
   }
 
   /** The changes are in the database. */

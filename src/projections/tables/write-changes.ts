@@ -1,7 +1,7 @@
 import { sqlType } from './ddl.js';
 import { quoted } from './identifiers.js';
 import type { Rung } from './ladder-table.js';
-import { intervalColumns, keyColumns, physicalColumns } from './table-definition.js';
+import { intervalColumns, isPresentOnly, keyColumns, physicalColumns } from './table-definition.js';
 import type { PhysicalColumn, TableDefinition } from './table-definition.js';
 import type { Changes, Version } from './version.js';
 
@@ -93,11 +93,18 @@ function closePart(
     closes.map(({ from }) => from),
     'bigint',
   );
+  const conditions = keys.map(({ name }, i) => `t.${quoted(name)} = c.c${i}`);
+  if (isPresentOnly(table)) {
+    return (
+      `DELETE FROM ${quoted(schema)}.${quoted(table.name)} t ` +
+      `USING unnest(${arrays.join(', ')}) AS c(${arrays.map((_, i) => `c${i}`).join(', ')}) ` +
+      `WHERE ${conditions.join(' AND ')} AND t.from_position = c.c${keys.length}`
+    );
+  }
   addArray(
     closes.map(({ to }) => to),
     'bigint',
   );
-  const conditions = keys.map(({ name }, i) => `t.${quoted(name)} = c.c${i}`);
   return (
     `UPDATE ${quoted(schema)}.${quoted(table.name)} t SET to_position = c.c${keys.length + 1} ` +
     `FROM unnest(${arrays.join(', ')}) AS c(${arrays.map((_, i) => `c${i}`).join(', ')}) ` +

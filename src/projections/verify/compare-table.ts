@@ -18,6 +18,16 @@ export async function compareTable(
 ): Promise<void> {
   const live = rowsAsOf(schemas.live, table, position);
   const replayed = rowsAsOf(schemas.replayed, table, position);
+  await compareRows(client, table, { live, replayed }, list);
+}
+
+/** Compares what two queries give, both with the table's columns. */
+export async function compareRows(
+  client: pg.ClientBase,
+  table: TableDefinition,
+  { live, replayed }: { live: string; replayed: string },
+  list: MismatchList,
+): Promise<void> {
   const stored = await difference(client, table, live, replayed, list.room + 1);
   const expected = await difference(client, table, replayed, live, list.room + 1);
   const keys = new Set([...stored.rows.keys(), ...expected.rows.keys()]);

@@ -2,13 +2,15 @@ import type pg from 'pg';
 import { RetryableError } from '../../platform/errors.js';
 import { readCheckpoints } from '../checkpoint.js';
 import type { Checkpoint } from '../checkpoint.js';
-import type { Projection } from '../projection.js';
+import type { ChainContext, Projection } from '../projection.js';
 import { replay } from '../rebuild/replay.js';
 import { endSession } from '../runner/leadership.js';
 import { advisoryKey, quoted, readSchema, verifySchema } from '../tables/identifiers.js';
+import { isPresentOnly } from '../tables/table-definition.js';
 import { BooksCheck } from './books-check.js';
 import { checkLog } from './check-log.js';
 import { checkTotals } from './check-totals.js';
+import { comparePresent, presentTables } from './compare-present.js';
 import { compareTable } from './compare-table.js';
 import { MismatchList } from './mismatch.js';
 import type { Mismatch } from './mismatch.js';
@@ -142,8 +144,9 @@ async function verifyGroup(
   await client.query(`DROP SCHEMA IF EXISTS ${quoted(scratch)} CASCADE`);
   await client.query(`CREATE SCHEMA ${quoted(scratch)}`);
   let books = new BooksCheck(new MismatchList(MAX_LISTED));
+  let context: ChainContext;
   try {
-    await replay({
+    context = await replay({
       pool,
       ledger,
       targets: projections.map((projection) => ({ projection, schema: scratch })),
@@ -178,10 +181,21 @@ async function verifyGroup(
   }
   const tables = projections.flatMap((projection) => projection.tables);
   for (const table of tables) {
+    if (isPresentOnly(table)) continue;
     signal?.throwIfAborted();
     onProgress?.({ phase: 'compare', position, head: position, table: table.name });
     await namingBrokenTable(table.name, list, () =>
       compareTable(client, table, { live: readSchema(ledger), replayed: scratch }, position, list),
+    );
+  }
+  // Last: it takes the replayed tables further.
+  for (const projection of projections) {
+    const [table] = presentTables(projection);
+    if (table === undefined) continue;
+    signal?.throwIfAborted();
+    onProgress?.({ phase: 'compare', position, head: position, table: table.name });
+    await namingBrokenTable(table.name, list, () =>
+      comparePresent({ pool, ledger, signal }, client, projection, { position, context }, list),
     );
   }
   return tables.length;
