@@ -38,7 +38,7 @@ export interface PayoutWorkRow {
   final_height: number | null;
   /** Height of the tip at which it misses its target; null unless it is broadcast and in no block. */
   target_height: number | null;
-  /** Of the newest candidate that a node took, plus the target: what `target_height` is while it is in no block. */
+  /** What `target_height` is while it is in no block: of the newest candidate that a node took, the target if it is the first, else a block. */
   next_target: number | null;
   /** Signed, in no block, not halted, not over: what may be broadcast again. */
   is_unconfirmed: boolean;

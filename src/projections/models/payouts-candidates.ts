@@ -143,5 +143,8 @@ function offer(event: ProjectedEvent, data: DataOf<'CandidateOffered'>, tables: 
   if (tables.payout.get(payoutId)?.broadcast_at === null) {
     changePayout(event, payoutId, tables, { broadcast_at: event.recordedAt });
   }
-  changeWork(payoutId, tables, ({ confirmation_target: target }) => ({ next_target: height + target }));
+  // The first one has the whole target. Later ones have ever less patience, the workflow says how much: it looks at each block.
+  changeWork(payoutId, tables, ({ confirmation_target: target, next_target: before }) => ({
+    next_target: height + (before === null ? target : 1),
+  }));
 }

@@ -135,7 +135,9 @@ test('what is to be done for a payment, from the request to the last coin given 
     told.candidateOffered('p1', second.txid, 'accepted'),
   ]);
   expect(await work.duePayouts(null, 10), 'the newest one has time again').toEqual([]);
-  await tell([blockConnected(4, '4', '3', told.minedPayment(first))]);
+  await tell([blockConnected(4, 'empty', '3')]);
+  expect(await work.duePayouts(null, 10), 'and less of it than the first').toEqual(['p1']);
+  await tell([blockDisconnected(4, 'empty', '3', 5), blockConnected(4, '4', '3', told.minedPayment(first))]);
   expect(await work.unconfirmedPayouts('w', 10)).toEqual([]);
   expect(await work.duePayouts(null, 10), 'to be settled').toEqual(['p1']);
   expect(await work.chainFacts('p1')).toEqual({

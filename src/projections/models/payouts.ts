@@ -38,7 +38,7 @@ const TYPES = [
 /** Withdrawals and payouts: what the books know of them at every position and height, and what is to be done for them now. */
 export const payouts = defineProjection({
   name: 'payouts',
-  version: 1,
+  version: 2,
   tables: payoutTables,
   load: loadPayouts,
   apply,
