@@ -19,6 +19,23 @@ export function readKey(text, network) {
   return bip32.fromBase58(text, NETWORKS[network]);
 }
 
+/** @param seed 32 random bytes: whoever has them has the coins */
+export function makeKey(seed, network) {
+  return bip32.fromSeed(seed, NETWORKS[network]);
+}
+
+const PURPOSES = { pkh: 44, 'sh-wpkh': 49, wpkh: 84, tr: 86 };
+
+/** The public descriptor of account 0, addresses and change (BIP44, BIP49, BIP84, BIP86; BIP389 for both in one). */
+export function accountDescriptor(key, kind, network) {
+  const purpose = PURPOSES[kind];
+  if (purpose === undefined) throw new Error(`${kind} is none of ${Object.keys(PURPOSES).join(', ')}`);
+  const path = `${purpose}'/${network === 'mainnet' ? 0 : 1}'/0'`;
+  const account = key.derivePath(`m/${path}`).neutered().toBase58();
+  const expression = `[${Buffer.from(key.fingerprint).toString('hex')}/${path}]${account}/<0;1>/*`;
+  return kind === 'sh-wpkh' ? `sh(wpkh(${expression}))` : `${kind}(${expression})`;
+}
+
 /**
  * What the payment does, worked out from the PSBT by this signer alone: an output is change only if it is derived from this signer's own key, and
  * an input is worth what the transaction says that made it.

@@ -14,12 +14,7 @@ const ROOT = join(import.meta.dirname, '..', '..');
 const SECRET = 'a secret that both sides have';
 /** A script of nobody, witness version 0. */
 const RECIPIENT = 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080';
-const KINDS = [
-  ['pkh', '44'],
-  ['sh-wpkh', '49'],
-  ['wpkh', '84'],
-  ['tr', '86'],
-] as const;
+const KINDS = ['pkh', 'sh-wpkh', 'wpkh', 'tr'];
 
 const master = BIP32Factory(ecc).fromSeed(randomBytes(32), networks.regtest);
 let dataDir: string;
@@ -39,10 +34,10 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-function descriptorOf(kind: (typeof KINDS)[number][0], purpose: string): string {
-  const account = master.derivePath(`m/${purpose}'/1'/0'`).neutered().toBase58();
-  const key = `[${Buffer.from(master.fingerprint).toString('hex')}/${purpose}'/1'/0']${account}/<0;1>/*`;
-  return kind === 'sh-wpkh' ? `sh(wpkh(${key}))` : `${kind}(${key})`;
+/** Of a native segwit wallet (BIP84). */
+function descriptorOfMaster(): string {
+  const account = master.derivePath("m/84'/1'/0'").neutered().toBase58();
+  return `wpkh([${Buffer.from(master.fingerprint).toString('hex')}/84'/1'/0']${account}/<0;1>/*)`;
 }
 
 /** Alice has money in a wallet whose keys this ledger does not have, and asks for some of it. */
@@ -95,9 +90,12 @@ async function untilStatus(client: LedgerClient, withdrawalId: string, status: s
   });
 }
 
-async function runExample(name: string, input: string): Promise<{ stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [join(ROOT, 'examples', name)], {
-    env: { ...process.env, SIGNER_KEY: master.toBase58() },
+async function runExample(
+  name: string,
+  { args = [], input = '', signerKey = '' }: { args?: string[]; input?: string; signerKey?: string },
+): Promise<{ stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [join(ROOT, 'examples', name), ...args], {
+    env: { ...process.env, SIGNER_KEY: signerKey },
   });
   let stdout = '';
   let stderr = '';
@@ -113,12 +111,15 @@ describe('the examples of signers', () => {
   it('sign payments by file for every kind of wallet, and show what they pay', { timeout: 180_000 }, async () => {
     ledger = await startLedgerProcess({ DATA_DIR: dataDir });
     const client = createLedgerClient(ledger.url);
-    for (const [kind, purpose] of KINDS) {
-      const withdrawalId = await askForMoney(client, `cold-${kind}`, descriptorOf(kind, purpose), 'none');
+    for (const kind of KINDS) {
+      const made = (await runExample('make-key.mjs', { args: [kind] })).stdout;
+      const [, signerKey = '', descriptor = ''] =
+        /^export SIGNER_KEY='(tprv\w+)'\nexport DESCRIPTOR="(.+)"\n$/.exec(made) ?? [];
+      const withdrawalId = await askForMoney(client, `cold-${kind}`, descriptor, 'none');
       const payoutId = await untilStatus(client, withdrawalId, 'prepared');
       const unsigned = await fetch(`${ledger.url}/v1/payouts/${payoutId}/psbt`, { headers: { accept: 'text/plain' } });
       expect(unsigned.status).toBe(200);
-      const { stdout, stderr } = await runExample('sign-psbt.mjs', await unsigned.text());
+      const { stdout, stderr } = await runExample('sign-psbt.mjs', { input: await unsigned.text(), signerKey });
       expect(stderr).toMatch(
         new RegExp(`pays +250000 sats to ${RECIPIENT}\\nchange|change .*\\npays +250000 sats to ${RECIPIENT}`),
       );
@@ -138,7 +139,7 @@ describe('the examples of signers', () => {
     const url = await startHttpSigner();
     ledger = await startLedgerProcess({ DATA_DIR: dataDir, SIGNER_URL: url, SIGNER_SECRET: SECRET });
     const client = createLedgerClient(ledger.url);
-    const withdrawalId = await askForMoney(client, 'warm', descriptorOf('wpkh', '84'), 'http');
+    const withdrawalId = await askForMoney(client, 'warm', descriptorOfMaster(), 'http');
     await untilStatus(client, withdrawalId, 'broadcast');
     const forged = await fetch(url, {
       method: 'POST',
