@@ -31,6 +31,7 @@ const MODELS_OF_FIELD: Readonly<Record<string, readonly string[]>> = {
   'Query.events': ['log'],
   'Subscription.account': ['accounts'],
   'Subscription.withdrawal': ['payouts', 'transfers'],
+  'Subscription.payout': ['payouts', 'transfers'],
   'Ledger.customersSats': ['books'],
   'Ledger.houseSats': ['books'],
   'Ledger.suspenseSats': ['books'],

@@ -132,7 +132,7 @@ describe('a subscription', () => {
     expect(later.payload?.extensions?.ledger.position).toBe(String(head + 1n));
   });
 
-  it('tells each status of a withdrawal as it comes, and that there is none', async () => {
+  it('tells each status of a withdrawal and of its payout as it comes, and that there is none', async () => {
     const asked = { id: 'wd1', account: 'large', amount: 40_000, maxFee: 1_000 };
     const coin = told.coinNamed('withdrawn', 100_000);
     const payment: told.Payment = {
@@ -147,6 +147,9 @@ describe('a subscription', () => {
     const client = await connect();
     subscribe(client, '1', 'subscription { withdrawal(id: "wd1") { status txid } }');
     expect((await client.next(isNext)).payload?.errors?.[0]?.extensions.code).toBe('BAD_USER_INPUT');
+    const payer = await connect();
+    subscribe(payer, '1', 'subscription { payout(id: "p1") { status candidates { feeSats } withdrawals { id } } }');
+    expect((await payer.next(isNext)).payload?.errors?.[0]?.extensions.code).toBe('BAD_USER_INPUT');
     const says = (status: string): Promise<Message> =>
       client.next((message) => message.payload?.data?.['withdrawal']?.['status'] === status);
     await server.tell([walletCreated('w'), told.fundsReserved(asked)]);
@@ -158,10 +161,17 @@ describe('a subscription', () => {
       told.candidatePrepared(payment),
     ]);
     await says('prepared');
+    const prepared = await payer.next((message) => message.payload?.data?.['payout']?.['status'] === 'prepared');
+    expect(prepared.payload?.data?.['payout']).toEqual({
+      status: 'prepared',
+      candidates: [{ feeSats: '500' }],
+      withdrawals: [{ id: 'wd1' }],
+    });
     await server.tell([told.candidateSigned(payment), told.candidateOffered('p1', payment.txid, 'accepted')]);
     const sent = await says('broadcast');
     expect(sent.payload?.data?.['withdrawal']).toEqual({ status: 'broadcast', txid: payment.txid });
     expect(sent.payload?.extensions?.ledger.position).toBe(String(await server.outbox.head()));
+    await payer.next((message) => message.payload?.data?.['payout']?.['status'] === 'broadcast');
   });
 
   it('is silent while its answer stays the same, and tells of an account that comes to be', async () => {

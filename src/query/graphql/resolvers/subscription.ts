@@ -2,7 +2,7 @@ import type { GraphQLFieldResolver } from 'graphql';
 import { ReadError } from '../../errors.js';
 import type { Reader } from '../../reader.js';
 import { loadAccount } from './account.js';
-import { loadWithdrawal } from './load-payments.js';
+import { loadPayout, loadWithdrawal } from './load-payments.js';
 
 /** One state of a subscription: a reader of its own, at the newest position. */
 export interface StateSource {
@@ -19,7 +19,7 @@ interface SubscriptionField {
   resolve: GraphQLFieldResolver<StateSource, SubscriptionContext>;
 }
 
-export const SUBSCRIPTION: Readonly<Record<'ledger' | 'account' | 'withdrawal', SubscriptionField>> = {
+export const SUBSCRIPTION: Readonly<Record<'ledger' | 'account' | 'withdrawal' | 'payout', SubscriptionField>> = {
   ledger: {
     subscribe: (_root, _args, { states }) => states(),
     resolve: async ({ reader }, _args, _context, { path }) => ({
@@ -41,6 +41,16 @@ export const SUBSCRIPTION: Readonly<Record<'ledger' | 'account' | 'withdrawal', 
       const found = await loadWithdrawal(await reader.view(undefined, String(path.key)), id);
       if (found === undefined) {
         throw new ReadError('BAD_USER_INPUT', `id: there is no withdrawal ${id}`, { argument: 'id' });
+      }
+      return found;
+    },
+  },
+  payout: {
+    subscribe: (_root, _args, { states }) => states(),
+    resolve: async ({ reader }, { id }: { id: string }, _context, { path }) => {
+      const found = await loadPayout(await reader.view(undefined, String(path.key)), id);
+      if (found === undefined) {
+        throw new ReadError('BAD_USER_INPUT', `id: there is no payout ${id}`, { argument: 'id' });
       }
       return found;
     },
