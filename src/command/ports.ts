@@ -56,6 +56,12 @@ export interface PayoutSigning {
   buildPsbt(payout: PayoutState, candidate: Candidate): Promise<Uint8Array>;
   /** Compares what was brought back (binary, or text) with the candidate, and verifies every signature. Trusts nothing of it. */
   checkSigned(payout: PayoutState, candidate: Candidate, signed: Uint8Array | string): Promise<SignedCheck>;
+  /**
+   * What the node has of a candidate that nobody has brought back signed, as raw hex: sent by who signed it. To be checked like anything signed.
+   *
+   * @throws RetryableError where the node does not answer
+   */
+  findSent(candidate: Candidate): Promise<string | undefined>;
 }
 
 /** What the chain says of a transaction that is not ours. */

@@ -3,11 +3,13 @@ import { invariant, unreachable } from '../platform/assert.js';
 import { RetryableError } from '../platform/errors.js';
 import { nextStep, type Step } from './next-step.js';
 import { viewOf, type CandidateView, type PayoutView } from './payout-view.js';
+import { adopt, lookForSent, recogniseInBlock } from './steps/adopt.js';
 import { close, finish, freeOwnChange, tellAccounts } from './steps/finish.js';
 import { offer } from './steps/offer.js';
 import { prepare } from './steps/prepare.js';
 import { replace } from './steps/replace.js';
-import { adopt, askSigner } from './steps/sign.js';
+import { holdBack, isUnsigned } from './steps/hold-back.js';
+import { askSigner } from './steps/sign.js';
 import { mustTell } from './tell.js';
 import type { WorkflowParts } from './workflow-parts.js';
 
@@ -34,7 +36,7 @@ export async function advancePayout(parts: WorkflowParts, payoutId: string): Pro
     // What confirms and then loses its block is to be sent again at once.
     if (facts.confirmed.length > 0) agenda.delay(payoutId, 'offerMs', 0);
     const step = nextStep(payout, facts, agenda.notBefore(payoutId), now());
-    const next = await perform(parts, payoutId, state, payout, step);
+    const next = await perform(parts, payoutId, state, payout, await heldBack(parts, payout, state, step));
     if (next.kind === 'over') {
       agenda.forget(payoutId);
       return;
@@ -54,6 +56,15 @@ export async function readModelsKnow({ work, written }: Pick<WorkflowParts, 'wor
   if (reached < wanted) throw new RetryableError(`the read models are at position ${reached}, wanted is ${wanted}`);
 }
 
+/** Nothing is signed for an account that a reorg left below zero; all else goes on. */
+async function heldBack(parts: WorkflowParts, payout: PayoutView, state: PayoutState, step: Step): Promise<HeldStep> {
+  if ((step.kind !== 'sign' && step.kind !== 'wait') || !isUnsigned(payout)) return step;
+  const held = await holdBack(parts, payout, state);
+  return held.kind === 'free' ? step : held;
+}
+
+type HeldStep = Step | { kind: 'again' };
+
 type Next = { kind: 'again' } | { kind: 'wait'; untilMs: number | null } | { kind: 'over' };
 
 const AGAIN: Next = { kind: 'again' };
@@ -63,11 +74,12 @@ async function perform(
   payoutId: string,
   state: PayoutState,
   payout: PayoutView,
-  step: Step,
+  step: HeldStep,
 ): Promise<Next> {
   const { commands } = parts;
   switch (step.kind) {
     case 'wait':
+    case 'again':
       return step;
     case 'finish':
       await finish(parts, payoutId, state);
@@ -79,6 +91,9 @@ async function perform(
       return await sign(parts, payout, step.candidate);
     case 'adopt':
       await adopt(parts, payout, candidateAt(payout, step.candidate), step);
+      return AGAIN;
+    case 'look':
+      await lookForSent(parts, payout, candidateAt(payout, step.candidate));
       return AGAIN;
     case 'offer':
       await offer(parts, payout);
@@ -99,6 +114,7 @@ async function perform(
       return AGAIN;
     case 'halt': {
       const { outpoint, byTxid, blockHash, height } = step;
+      if (await recogniseInBlock(parts, payout, step)) return AGAIN;
       await mustTell(parts, commands.haltPayout({ payoutId, outpoint, byTxid, blockHash, height }));
       return AGAIN;
     }

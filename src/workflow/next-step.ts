@@ -26,6 +26,8 @@ export type Step =
   | { kind: 'refuse-bump'; reason: 'confirmed'; detail: string }
   /** Its signer has sent it without telling us: what is in the block is made an event, as if it had been brought back. */
   | { kind: 'adopt'; candidate: number; txid: string; blockHash: string }
+  /** Its signer may have sent it without telling us: the node is asked whether it has it. */
+  | { kind: 'look'; candidate: number }
   | { kind: 'settle'; txid: string }
   | { kind: 'close'; txid: string; childTxids: readonly string[] }
   | { kind: 'halt'; outpoint: string; byTxid: string; blockHash: string; height: number }
@@ -44,9 +46,21 @@ export interface NotBefore {
   /** The same bytes again. */
   offerMs: number;
   replaceMs: number;
+  /** Asking the node whether it has what nobody brought back. */
+  lookMs: number;
+  /** Taking out who holds up the others; 0: nobody does. */
+  takeOutMs: number;
 }
 
-export const AT_ONCE: NotBefore = { prepareMs: 0, signMs: 0, firstOfferMs: 0, offerMs: 0, replaceMs: 0 };
+export const AT_ONCE: NotBefore = {
+  prepareMs: 0,
+  signMs: 0,
+  firstOfferMs: 0,
+  offerMs: 0,
+  replaceMs: 0,
+  lookMs: 0,
+  takeOutMs: 0,
+};
 
 /**
  * Decides what comes next for a payout, from its events, what the chain says, and the clock. From the first signature on nothing leads
@@ -178,6 +192,10 @@ function towardsPayment(payout: PayoutView, facts: ChainFacts, notBefore: NotBef
   const isUnsigned = newest.signed.length === 0;
   if (isUnsigned && payout.signer !== 'none' && due(notBefore.signMs)) {
     return { kind: 'sign', candidate: newest.candidate };
+  }
+  // The keys of `local` are ours: nobody else can have signed it.
+  if (isUnsigned && payout.signer !== 'local' && due(notBefore.lookMs)) {
+    return { kind: 'look', candidate: newest.candidate };
   }
   if (toSend.length > 0 && due(notBefore.offerMs)) return { kind: 'offer' };
   const cause = isUnsigned ? undefined : causeToReplace(payout, facts);

@@ -108,7 +108,19 @@ const cases: Case[] = [
   {
     name: 'nobody is asked where a person signs',
     given: payout({ candidates: [candidate(0)], signer: 'none' }),
-    then: { kind: 'wait', untilMs: null },
+    notBefore: later({ lookMs: NOW + 7 }),
+    then: { kind: 'wait', untilMs: NOW + 7 },
+  },
+  {
+    name: 'the node is asked now and then whether a signer has sent what it did not bring back',
+    given: payout({ candidates: [candidate(0)], signer: 'none' }),
+    then: { kind: 'look', candidate: 0 },
+  },
+  {
+    name: 'also while a signer elsewhere is late',
+    given: payout({ candidates: [candidate(0)], signer: 'http' }),
+    notBefore: later({ signMs: NOW + 9 }),
+    then: { kind: 'look', candidate: 0 },
   },
   {
     name: 'a signer that is late is asked again later',

@@ -20,6 +20,7 @@ import { CreateWalletCommand, CreateWalletHandler } from '../../src/command/hand
 import { IssueAddressCommand, IssueAddressHandler } from '../../src/command/handlers/issue-address.js';
 import { OpenAccountCommand, OpenAccountHandler } from '../../src/command/handlers/open-account.js';
 import { createLedgerCommands, type LedgerCommands } from '../../src/command/ledger-commands.js';
+import { AcceptSignedCommand, AcceptSignedHandler } from '../../src/command/handlers/accept-signed.js';
 import { BumpWithdrawalCommand, BumpWithdrawalHandler } from '../../src/command/handlers/bump-withdrawal.js';
 import { CancelWithdrawalCommand, CancelWithdrawalHandler } from '../../src/command/handlers/cancel-withdrawal.js';
 import { ResolvePayoutCommand, ResolvePayoutHandler } from '../../src/command/handlers/resolve-payout.js';
@@ -48,6 +49,7 @@ import type { WorkflowOptions, Workflow } from '../../src/workflow/workflow.js';
 import { createWorkflow } from '../../src/workflow/workflow.js';
 import type { PaymentPolicy } from '../../src/workflow/workflow-parts.js';
 import type { TestDatabase } from './database.js';
+import type { TestPayer } from './payment-plan.js';
 import { accepted } from './regtest-coins.js';
 import { openTestChain, temporaryDirectory } from './test-chain.js';
 
@@ -72,6 +74,8 @@ export const TEST_POLICY: PaymentPolicy = {
 export interface PayoutLedgerOptions {
   policy?: Partial<PaymentPolicy>;
   signer?: Signer;
+  /** Whose keys the wallet has; else it has keys of the ledger, of p2wpkh. Not for `local`. */
+  payer?: TestPayer;
   /** Change what the workflow has to do with. */
   wrapNode?: (node: PaymentNode) => PaymentNode;
   wrapSigners?: (signers: Record<Signer, PsbtSigner>) => Record<Signer, PsbtSigner>;
@@ -110,6 +114,14 @@ export interface PayoutLedger {
   /** All events, or those of some types. */
   events(...types: string[]): Promise<RecordedEvent[]>;
   payoutIds(): Promise<string[]>;
+  /** Opens an account with confirmed coins of these amounts in the wallet. */
+  fund(accountId: string, amountsSats: readonly bigint[]): Promise<void>;
+  /** One more coin for such an account, in a block. */
+  deposit(accountId: string, amountSats: bigint): Promise<void>;
+  /** Follows the chain; then the read models know what is in the log. */
+  follow(): Promise<void>;
+  /** Brings back what was signed elsewhere. */
+  bringBack(payoutId: string, signed: string): Promise<CommandOutcome>;
   cancel(withdrawalId: string): Promise<CommandOutcome>;
   bump(withdrawalId: string, feeRateSatsPerVbyte?: number): Promise<CommandOutcome>;
   resolve(payoutId: string, outcome: 'pay-again' | 'paid' | 'give-up', byTxid: string): Promise<CommandOutcome>;
@@ -174,6 +186,7 @@ export async function openPayoutLedger(
   });
   await follower.start();
   const node = createBuiltinPaymentNode(chain);
+  const wrapped = options.wrapNode?.(node) ?? node;
   const work = createPayoutWork({ database: pool, ledger, progress: runner });
   const directory = join(temporaryDirectory(), 'keys');
   const keys = createLocalKeys({ directory, network: 'regtest', randomBytes });
@@ -186,7 +199,11 @@ export async function openPayoutLedger(
       log: createPostgresCommandLog({ pool, outbox }),
       keys,
       sleep: () => Promise.resolve(),
-      signing: createManualSigning({ network: 'regtest', node, walletOf: (walletId) => work.wallet(walletId) }),
+      signing: createManualSigning({
+        network: 'regtest',
+        node: wrapped,
+        walletOf: (walletId) => work.wallet(walletId),
+      }),
       evidence: createChainEvidence({ pool, ledger, blocks: (hashes) => source.blocks(hashes) }),
     });
   const parts = partsOn(store);
@@ -204,7 +221,7 @@ export async function openPayoutLedger(
       policy: { ...TEST_POLICY, ...options.policy },
       commands,
       work,
-      node: options.wrapNode?.(node) ?? node,
+      node: wrapped,
       signers: options.wrapSigners?.(signers) ?? signers,
       outbox,
       feed,
@@ -234,6 +251,7 @@ export async function openPayoutLedger(
     await follower.syncNow();
     await runner.waitFor(await outbox.head(), undefined, READ_WAIT_MS);
   };
+  const addresses = new Map<string, string>();
   const self: PayoutLedger = {
     ledger,
     chain,
@@ -281,6 +299,24 @@ export async function openPayoutLedger(
         .filter((coin) => Buffer.compare(coin.script, script) === 0)
         .map((coin) => coin.amountSats);
     },
+    fund: async (accountId, amountsSats) => {
+      const account = new OpenAccountCommand(context(`account ${accountId}`), { accountId, metadata: {} });
+      done(await new OpenAccountHandler(parts).execute(account));
+      await follow();
+      const issue = new IssueAddressCommand(context(`address ${accountId}`), { walletId: 'hot', accountId });
+      addresses.set(accountId, String(done(await new IssueAddressHandler(parts).execute(issue))['address']));
+      await follow();
+      for (const amountSats of amountsSats) await self.deposit(accountId, amountSats);
+    },
+    deposit: async (accountId, amountSats) => {
+      accepted(await chain.pay({ address: addresses.get(accountId) ?? '', amountSats }));
+      await self.mine();
+    },
+    follow,
+    bringBack: (payoutId, signed) =>
+      new AcceptSignedHandler(parts).execute(
+        new AcceptSignedCommand(context(`signed ${++keysUsed}`), { payoutId, signed }),
+      ),
     cancel: (withdrawalId) =>
       new CancelWithdrawalHandler(parts).execute(
         new CancelWithdrawalCommand(context(`cancel ${++keysUsed}`), { withdrawalId, reason: null }),
@@ -296,7 +332,11 @@ export async function openPayoutLedger(
     signWithKey: async (transaction) => {
       const walletOf = (walletId: string) => work.wallet(walletId);
       const psbt = await unsignedPsbt({ network: 'regtest', node, walletOf }, 'hot', transaction);
-      const answer = await signers.local.sign({ payoutId: 'none', walletId: 'hot', psbt });
+      const { payer } = options;
+      const answer =
+        payer === undefined
+          ? await signers.local.sign({ payoutId: 'none', walletId: 'hot', psbt })
+          : { kind: 'signed' as const, signed: await payer.sign(psbt) };
       if (answer.kind !== 'signed') throw new Error(answer.detail);
       const checked = checkSigned(answer.signed, transaction);
       if (checked.kind !== 'complete') throw new Error(JSON.stringify(checked));
@@ -311,7 +351,7 @@ export async function openPayoutLedger(
     },
   };
   try {
-    await fill(self, options.signer ?? 'local', follow);
+    await fill(self, options, follow);
   } catch (error) {
     await self.close();
     throw error;
@@ -347,13 +387,17 @@ function done(outcome: CommandOutcome): Readonly<Record<string, unknown>> {
 }
 
 /** Ten coins of 0.1 bitcoin for alice. */
-async function fill({ parts, chain }: PayoutLedger, signer: Signer, follow: () => Promise<void>): Promise<void> {
+async function fill(
+  { parts, chain }: PayoutLedger,
+  { signer = 'local', payer }: PayoutLedgerOptions,
+  follow: () => Promise<void>,
+): Promise<void> {
   done(
     await new OpenAccountHandler(parts).execute(
       new OpenAccountCommand(context('account'), { accountId: 'alice', metadata: {} }),
     ),
   );
-  const { descriptor } = await parts.keys.ensure('hot');
+  const { descriptor } = payer ?? (await parts.keys.ensure('hot'));
   done(
     await new CreateWalletHandler(parts).execute(
       new CreateWalletCommand(context('wallet'), {

@@ -9,6 +9,7 @@ import { isRejection, reject, type Rejection } from '../../domain/rejection.js';
 import { ProblemError } from '../../platform/http/problem.js';
 import type { CommandContext } from '../command-context.js';
 import { COMMAND_PARTS, type CommandParts } from '../command-parts.js';
+import { frozenRefusal } from '../frozen-accounts.js';
 import type { SignedCheck } from '../ports.js';
 import type { CommandOutcome } from '../run-command.js';
 
@@ -63,6 +64,8 @@ export class AcceptSignedHandler implements ICommandHandler<AcceptSignedCommand,
     if (candidates.length === 0) {
       return reject('payout-not-ready', `Payout '${payoutId}' is ${state.phase}: there is nothing to be signed.`);
     }
+    const frozen = await frozenRefusal(this.parts, state);
+    if (frozen !== undefined) return frozen;
     let refusal: Rejection | undefined;
     for (const candidate of candidates) {
       const checked = await signing.checkSigned(state, candidate, signed);

@@ -11,6 +11,7 @@ import { BusyError } from '../../platform/errors.js';
 import type { CommandContext } from '../command-context.js';
 import { COMMAND_PARTS, type CommandParts } from '../command-parts.js';
 import { createLedgerCommands, type LedgerCommands } from '../ledger-commands.js';
+import { takeWhatWasSent } from '../take-what-was-sent.js';
 import { requestedWithdrawal } from '../requested-withdrawal.js';
 import type { CommandOutcome, CommandScope } from '../run-command.js';
 import type { DecideResult } from '../stream-decider.js';
@@ -35,7 +36,8 @@ type Result = DecideResult<Readonly<Record<string, unknown>>>;
 /**
  * The decision is one append: on the withdrawal's stream while no payout has it, else on the payout's, against its signature. That
  * one has the idempotency key. What follows from it (the withdrawal's end, the money back) is told after it, here and, where this
- * process dies, by the workflow; both are done once.
+ * process dies, by the workflow; both are done once. Before a payout lets go of it the node is asked whether a signer has sent the payment
+ * without bringing it back: then it is signed, and cannot be cancelled.
  */
 @CommandHandler(CancelWithdrawalCommand)
 export class CancelWithdrawalHandler implements ICommandHandler<CancelWithdrawalCommand, CommandOutcome> {
@@ -68,6 +70,7 @@ export class CancelWithdrawalHandler implements ICommandHandler<CancelWithdrawal
       const { phase, payoutId } = await this.parts.withdrawals.read(stream);
       const isRemoved = payoutId !== null && (await this.#isRemoved(payoutId, withdrawalId));
       if (phase === 'assigned' && payoutId !== null && !isRemoved) {
+        await takeWhatWasSent(this.parts, this.#commands, payoutId);
         const result = await this.#remove({ ...command, payoutId }, body, scope);
         if (result.kind !== 'unchanged') return result;
         continue;

@@ -6,6 +6,7 @@ import { payoutStream } from '../../domain/payout/payout-state.js';
 import { idSchema } from '../../domain/primitives.js';
 import { ProblemError } from '../../platform/http/problem.js';
 import { COMMAND_PARTS, type CommandParts } from '../command-parts.js';
+import { frozenRefusal } from '../frozen-accounts.js';
 import { ApiRead } from './api-docs.js';
 
 const BINARY = 'application/octet-stream';
@@ -39,6 +40,8 @@ export class FetchPsbtController {
       const detail = `Payout '${payoutId}' is ${state.phase}: there is nothing to be signed.`;
       throw new ProblemError('payout-not-ready', detail);
     }
+    const frozen = await frozenRefusal(this.parts, state);
+    if (frozen !== undefined) throw new ProblemError('payout-not-ready', frozen.detail);
     if (signing === undefined) throw new ProblemError('unavailable', 'Nothing can be signed here.');
     const psbt = Buffer.from(await signing.buildPsbt(state, newest));
     void reply.header('content-type', asBinary ? BINARY : TEXT);

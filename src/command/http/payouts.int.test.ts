@@ -32,6 +32,7 @@ const signing: PayoutSigning = {
     if (checked.kind === 'mismatch') return Promise.resolve({ kind: 'mismatch', differences: checked.mismatches });
     return Promise.resolve(checked);
   },
+  findSent: () => Promise.resolve(undefined),
 };
 /** What the chain says; set by each test. */
 let chain: TransactionEvidence | undefined;

@@ -2,6 +2,7 @@ import { Body, Controller, Inject, Post, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import { mountPrefix } from '../../platform/http/mounts.js';
 import { RequestWithdrawalCommand } from '../handlers/request-withdrawal.js';
 import { ApiCommand } from './api-docs.js';
 import { CommandEndpoint } from './command-endpoint.js';
@@ -46,7 +47,7 @@ export class RequestWithdrawalController {
     const { withdrawalId, accountId, walletId, address, amountSats, maxFeeSats, confirmationTarget } = body;
     const input = { withdrawalId, accountId, walletId, address, amountSats, maxFeeSats, confirmationTarget };
     const answer = await this.endpoint.run(request, reply, (context) => new RequestWithdrawalCommand(context, input));
-    void reply.header('location', `/v1/withdrawals/${encodeURIComponent(String(answer['withdrawalId']))}`);
+    void reply.header('location', `${mountPrefix(request.raw)}/v1/withdrawals/${encodeURIComponent(String(answer['withdrawalId']))}`);
     return answer;
   }
 }

@@ -10,6 +10,7 @@ import { backoffMs } from '../backoff.js';
 import { paymentWallet, type PaymentWallet, type WalletDescriptors } from '../payment-wallet.js';
 import type { CandidateView, PayoutView } from '../payout-view.js';
 import { mustTell, tell } from '../tell.js';
+import { isUnsigned } from './hold-back.js';
 import type { WorkflowParts } from '../workflow-parts.js';
 
 /** A signer that has the request and has not answered yet is asked as seldom as one that is away. */
@@ -99,32 +100,6 @@ export async function takeSigned(
   }
 }
 
-/** Between tries to read what a signer has sent by itself. */
-const ADOPT_AGAIN_MS = 60_000;
-
-/**
- * A signer has sent what it signed without bringing it back, and a block holds it. Its bytes are taken from there as from a signer: from
- * then on nothing can be taken out of the payout any more.
- */
-export async function adopt(
-  parts: WorkflowParts,
-  payout: PayoutView,
-  candidate: CandidateView,
-  { txid, blockHash }: { txid: string; blockHash: string },
-): Promise<void> {
-  const { agenda, events, node, now } = parts;
-  const { payoutId } = payout;
-  // Whatever comes of it, it is not asked for again at once; until then the payment counts all the same.
-  agenda.delay(payoutId, 'signMs', now() + ADOPT_AGAIN_MS);
-  const bytes = (await node.previousTransactions([{ txid, blockHash }])).get(txid);
-  if (bytes === undefined) {
-    events.trouble(payoutId, new PreviousMissingError(`transaction ${txid} of block ${blockHash} cannot be had`));
-    return;
-  }
-  const outcome = await takeSigned(parts, payout, candidate, Buffer.from(bytes).toString('hex'));
-  events.signerAnswered(outcome.kind === 'recorded' ? 'signed' : 'mismatch');
-}
-
 /** Asks the payout's signer for a signature of a candidate; what is late or refused is asked again later, with the same PSBT. */
 export async function askSigner(parts: WorkflowParts, payout: PayoutView, candidate: CandidateView): Promise<void> {
   const { agenda, commands, events, signers, signerGates, network, node, now, random } = parts;
@@ -145,7 +120,9 @@ export async function askSigner(parts: WorkflowParts, payout: PayoutView, candid
     () => signers[signer].sign({ payoutId, walletId, psbt }),
     ({ kind }) => kind !== 'unavailable',
   );
-  const problem = await takeAnswer(parts, payout, candidate, answer);
+  const problem = (await isFrozenMeanwhile(parts, payout, answer))
+    ? PENDING
+    : await takeAnswer(parts, payout, candidate, answer);
   events.signerAnswered(problem?.kind ?? 'signed');
   if (problem === undefined) {
     agenda.succeeded(payoutId, 'signMs');
@@ -158,6 +135,19 @@ export async function askSigner(parts: WorkflowParts, payout: PayoutView, candid
   const reason =
     problem.kind === 'unavailable' || problem.kind === 'incomplete' ? 'signer-unavailable' : 'signer-refused';
   await mustTell(parts, commands.deferPayout({ payoutId, reason, detail: problem.detail.slice(0, 500) }));
+}
+
+const PENDING: SigningProblem = { kind: 'pending', detail: 'It may not be signed now.' };
+
+/** A signer elsewhere may take long: a reorg may have left an account below zero since it was asked. Then its answer does not count. */
+async function isFrozenMeanwhile(
+  { work }: WorkflowParts,
+  payout: PayoutView,
+  { kind }: SignerAnswer,
+): Promise<boolean> {
+  if (kind !== 'signed' || payout.signer === 'local' || !isUnsigned(payout)) return false;
+  const frozen = await work.frozenAccounts([...new Set(payout.withdrawals.map(({ accountId }) => accountId))]);
+  return frozen.size > 0;
 }
 
 interface SigningProblem {
