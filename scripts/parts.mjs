@@ -5,10 +5,12 @@
  *
  *   node scripts/parts.mjs                           say what is there
  *   node scripts/parts.mjs btcd kernel toxiproxy     install these (or `all`)
+ *   node scripts/parts.mjs cdc                       the broker, Kafka Connect and Debezium, as `npm run stack` runs them
  *
  * Exit code 0: everything asked for is there. 1: something is missing, and the last lines say what.
  */
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,6 +23,9 @@ const INSTALL_TIMEOUT_MS = 15 * 60_000;
 
 /** Oldest Python that the kernel's wheel takes. */
 const PYTHON_MINIMUM = [3, 10];
+
+/** Kafka 4 runs on Java 17 and later. */
+const JAVA_MINIMUM = 17;
 
 class PartMissing extends Error {}
 
@@ -61,6 +66,21 @@ function needPython() {
   throw new PartMissing(`Python ${PYTHON_MINIMUM.join('.')} or later is not in PATH (set PYTHON to name one).`);
 }
 
+function needJava() {
+  // It says its version on standard error: "17.0.15", or "1.8.0_402" in the old way of counting.
+  const said = spawnSync('java', ['-version'], { encoding: 'utf8', timeout: 30_000 });
+  const major = Number(/version "(?:1\.)?(\d+)/.exec(said.stderr ?? '')?.[1]);
+  if (said.error || !(major >= JAVA_MINIMUM)) {
+    const found = Number.isInteger(major) ? `java in PATH is version ${major}` : 'java is not in PATH';
+    throw new PartMissing(
+      `Java ${JAVA_MINIMUM} or later is needed, and ${found} (https://adoptium.net, or apt install openjdk-17-jre-headless).`,
+    );
+  }
+  if (answers('mvn', ['-v']) === undefined) {
+    throw new PartMissing('Maven is not in PATH (https://maven.apache.org, or apt install maven).');
+  }
+}
+
 /** A part counts as installed when its files are there and the stamp, written last, has the pinned version. */
 const stampOf = (name) => join(directory, `${name}.version`);
 const stampIs = (name, version) => existsSync(stampOf(name)) && readFileSync(stampOf(name), 'utf8').trim() === version;
@@ -78,6 +98,16 @@ function installGoPrograms(programs) {
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+const pom = join(root, 'debezium', 'pom.xml');
+
+/** The versions are in the pom: whatever changes there is another part. */
+function pomVersion() {
+  const text = readFileSync(pom, 'utf8');
+  const version = (name) => new RegExp(`<${name}\\.version>(.*?)<`).exec(text)[1];
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 8);
+  return `debezium-${version('debezium')}-kafka-${version('kafka')}-${hash}`;
 }
 
 const parts = {
@@ -125,6 +155,23 @@ const parts = {
       run(needPython(), ['-m', 'venv', venv]);
       const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--quiet'];
       run(join(venv, 'bin/python'), [...pip, `schemathesis==${version}`]);
+    },
+  },
+  cdc: {
+    what: 'Kafka broker, Kafka Connect and Debezium, from debezium/pom.xml',
+    version: pomVersion(),
+    files: ['cdc/lib', 'cdc/plugins/debezium-postgres'],
+    install() {
+      needJava();
+      const scratch = mkdtempSync(join(directory, 'cdc-'));
+      try {
+        run('mvn', ['-q', '-B', '-f', pom, `-Dparts=${scratch}`, 'package']);
+        rmSync(join(scratch, 'target'), { recursive: true, force: true });
+        rmSync(join(directory, 'cdc'), { recursive: true, force: true });
+        renameSync(scratch, join(directory, 'cdc'));
+      } finally {
+        rmSync(scratch, { recursive: true, force: true });
+      }
     },
   },
 };

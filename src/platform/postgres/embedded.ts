@@ -34,6 +34,8 @@ export interface EmbeddedPostgresOptions {
   dataDir: string;
   /** Extra `name=value` settings. */
   settings?: readonly string[];
+  /** Loopback port to listen on; a free one where it is not given. A server that is taken over keeps its own. */
+  port?: number;
 }
 
 /**
@@ -54,7 +56,9 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     await createDatabase(left.url);
     return { ...left, tookOver: true, stop: () => stopServer(left.pid) };
   }
-  const started = await startServer({ cluster, password, binaries, runAs, dataDir, settings: options.settings ?? [] });
+  const port = options.port ?? (await freePort());
+  const settings = options.settings ?? [];
+  const started = await startServer({ cluster, password, binaries, runAs, dataDir, settings, port });
   await createDatabase(started.url);
   return { ...started, tookOver: false, stop: () => stopServer(started.pid) };
 }
@@ -193,10 +197,11 @@ interface StartServer {
   runAs: OsUser | undefined;
   dataDir: string;
   settings: readonly string[];
+  port: number;
 }
 
 async function startServer(start: StartServer): Promise<Running> {
-  const port = await freePort();
+  const { port } = start;
   const settings = [
     'listen_addresses=127.0.0.1',
     `port=${port}`,
