@@ -6,8 +6,17 @@ import type { DomainEvent } from '../../src/domain/events/event-types.js';
 /** An event as a test tells it: where it goes and what it says. Position, revision and time follow from the order. */
 export type ToldEvent = DomainEvent & { stream: string };
 
-/** Writes events to the log as the store would, one statement; the table's triggers check the order. */
-export async function tellLog(pool: pg.Pool, ledger: string, events: readonly ToldEvent[]): Promise<bigint> {
+/**
+ * Writes events to the log as the store would, one statement; the table's triggers check the order.
+ *
+ * @param olderVersions of types whose data is told as a former program wrote it
+ */
+export async function tellLog(
+  pool: pg.Pool,
+  ledger: string,
+  events: readonly ToldEvent[],
+  olderVersions: Partial<Record<DomainEvent['type'], number>> = {},
+): Promise<bigint> {
   await pool.query(`INSERT INTO ledger_head VALUES ($1, 0, 'epoch') ON CONFLICT (ledger) DO NOTHING`, [ledger]);
   const { rows: heads } = await pool.query<{ position: bigint; recorded_at: Date }>(
     'SELECT position, recorded_at FROM ledger_head WHERE ledger = $1',
@@ -38,7 +47,7 @@ export async function tellLog(pool: pg.Pool, ledger: string, events: readonly To
       rows.map(({ stream }) => stream),
       rows.map(({ revision }) => revision),
       rows.map(({ type }) => type),
-      rows.map(({ type }) => EVENT_TYPES[type].schemaVersion),
+      rows.map(({ type }) => olderVersions[type] ?? EVENT_TYPES[type].schemaVersion),
       rows.map(({ data }) => JSON.stringify(data)),
       rows.map(({ at }) => new Date(at).toISOString()),
     ],
