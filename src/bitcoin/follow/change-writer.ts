@@ -178,7 +178,9 @@ export function createChangeWriter(options: {
     await add({ type: 'BlockDisconnected', data }, hash);
     chain.pop();
     const undoWatch = watch.disconnect(found);
+    view.forgetSpends(found);
     wayBack.push(() => {
+      view.rememberSpends(found, { hash, height, revision: connectedRevision });
       undoWatch();
       chain.push({ hash, bits, revision: connectedRevision });
     });
@@ -213,7 +215,9 @@ export function createChangeWriter(options: {
         const revision = await add(event, hash, { watchedUpTo });
         chain.push({ hash, bits: header.bits, revision });
         const undoWatch = watch.connect(found);
+        view.rememberSpends(found, { hash, height, revision });
         wayBack.push(() => {
+          view.forgetSpends(found);
           undoWatch();
           chain.pop();
         });

@@ -1,5 +1,5 @@
 import type { Transaction } from 'bitcoinjs-lib';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { createFollowLedger, type ChainStep, type FollowLedger } from '../../../test/support/follow-ledger.js';
 import { createMemorySource, makeBlock, makeTransaction } from '../../../test/support/memory-chain.js';
@@ -181,6 +181,25 @@ test('a payment that turns out to be ours, or not, after its block was connected
   source.extend(1);
   await ledger.followToTip(source);
   expect((await ledger.chainStory()).length, 'nothing is left in doubt').toBe(steps + 1);
+});
+
+test('also where the process that connected the block goes on', async () => {
+  const ledger = await newLedger();
+  const source = createMemorySource();
+  const late = payUs('late');
+  source.add(makeBlock(source.best, { transactions: [late] }));
+  const follower = ledger.follower(source);
+  await follower.start();
+  onTestFinished(() => follower.stop());
+  await follower.syncNow();
+  source.add(makeBlock(source.best, { transactions: [spend(late)] }));
+  await follower.syncNow();
+  expect(await paymentsOf(ledger)).toEqual([STRANGERS]);
+  await ledger.append('payout-p', signedEvent(spend(late), late));
+  source.extend(1);
+  await follower.syncNow();
+  expect(await paymentsOf(ledger)).toEqual([OURS]);
+  expect(ledger.fatal).toEqual([]);
 });
 
 test('a payment of a closed payout is ours again when a reorg takes its block off and another holds it', async () => {

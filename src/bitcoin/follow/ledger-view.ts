@@ -54,12 +54,15 @@ const MAX_SPENDERS = 20_000;
 /** Parts of one block read at once: each may have half a megabyte. */
 const READ_PARTS = 16;
 
-/** A connected block that was scanned before this view, or its writer, knew all that the log has below it about what is watched. */
-export interface DoubtfulBlock {
+export interface ConnectedBlock {
   hash: string;
   height: number;
   /** Of its `BlockConnected`. */
   revision: number;
+}
+
+/** A connected block that was scanned before this view, or its writer, knew all that the log has below it about what is watched. */
+export interface DoubtfulBlock extends ConnectedBlock {
   /** Of the event that makes it doubtful: its own, or a later one that says whose a payment is. */
   position: bigint;
 }
@@ -81,6 +84,9 @@ export interface LedgerView {
    * scan of a block and its append. A block that was scanned with a doubtful one in the log tells that this has been done.
    */
   readonly doubtful: readonly DoubtfulBlock[];
+  /** Which connected block holds what spends coins of ours, so that it can be looked into again; and that none does any more. */
+  rememberSpends(found: Found, block: ConnectedBlock): void;
+  forgetSpends(found: Found): void;
   /** The block was looked into again, or is connected no more. */
   settle(hash: string): void;
   /** Applies what the log holds after `position`. */
@@ -96,9 +102,16 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
   let parts: TransfersFound[] = [];
   let doubtful: DoubtfulBlock[] = [];
   /** Connected blocks by the transactions in them that spend coins of ours. */
-  const spenders = new LRUCache<string, Omit<DoubtfulBlock, 'position'>>({ max: MAX_SPENDERS });
+  const spenders = new LRUCache<string, ConnectedBlock>({ max: MAX_SPENDERS });
   /** Position of the last event that changed what is watched. */
   let watchedAt = 0n;
+
+  const rememberSpends = ({ spent }: Found, block: ConnectedBlock): void => {
+    for (const { txid } of spent) spenders.set(txid, block);
+  };
+  const forgetSpends = ({ spent }: Found): void => {
+    for (const { txid } of spent) spenders.delete(txid);
+  };
 
   const settle = (hash: string): void => {
     if (doubtful.length > 0) doubtful = doubtful.filter((block) => block.hash !== hash);
@@ -181,8 +194,7 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
         const found = joinFound([...own.map((part) => part.found), block.found]);
         watch.connect(found);
         noteScan(event, block, found);
-        const place = { hash: block.hash, height: block.height, revision: Number(event.revision) };
-        for (const { txid } of found.spent) spenders.set(txid, place);
+        rememberSpends(found, { hash: block.hash, height: block.height, revision: Number(event.revision) });
         parts = [];
         view.tipTime = block.time;
         return;
@@ -193,7 +205,7 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
         const tip = chain.pop();
         invariant(tip.hash === hash && tip.revision === connectedRevision, `block ${hash} is the tip`);
         watch.disconnect(found);
-        for (const { txid } of found.spent) spenders.delete(txid);
+        forgetSpends(found);
         settle(hash);
         return;
       }
@@ -254,6 +266,8 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
     get doubtful() {
       return doubtful;
     },
+    rememberSpends,
+    forgetSpends,
     settle,
     readFound,
     async catchUp() {
