@@ -217,3 +217,55 @@ test('a payment that loses its block is broadcast again; a stolen coin halts its
     withdrawal: { status: 'confirming' },
   });
 });
+
+test('what a payout does after it has let go of a withdrawal is not told of it; what the next one does is', async () => {
+  const [leaves, stays] = [
+    { id: 'wd4', account: 'bob', amount: 700 },
+    { id: 'wd5', account: 'bob', amount: 800 },
+  ];
+  const coin = told.coinNamed('e', 10_000);
+  const rest: told.Payment = {
+    ...PAYMENT,
+    payoutId: 'p3',
+    txid: hashNamed('without it'),
+    inputs: [coin],
+    pays: [stays],
+    change: 9_000,
+    fee: 200,
+  };
+  await server.tell([
+    blockConnected(4, '4b', '3b', deposit('e', null, 10_000)),
+    told.fundsReserved(leaves),
+    told.fundsReserved(stays),
+    told.payoutStarted('p3', [leaves, stays], DEPTHS),
+    told.coinsReserved('p3', [coin]),
+    told.withdrawalRemoved('p3', leaves.id),
+    told.candidatePrepared(rest),
+    told.candidateSigned(rest),
+    told.payoutStarted('p4', [leaves], DEPTHS),
+    told.withdrawalAssigned(leaves.id, 'p4'),
+    blockConnected(5, '5b', '4b', told.minedPayment(rest)),
+  ]);
+  const answer = await ask(`{
+    left: withdrawal(id: "wd4") { history { type stream } }
+    stayed: withdrawal(id: "wd5") { history { type } }
+  }`);
+  const typesOf = (name: string): string[] =>
+    (answer[name] as { history: { type: string; stream: string }[] }).history.map(({ type }) => type);
+  expect(typesOf('left')).toEqual([
+    'FundsReserved',
+    'PayoutStarted',
+    'CoinsReserved',
+    'WithdrawalRemoved',
+    'PayoutStarted',
+    'WithdrawalAssigned',
+  ]);
+  expect(typesOf('stayed')).toEqual([
+    'FundsReserved',
+    'PayoutStarted',
+    'CoinsReserved',
+    'CandidatePrepared',
+    'CandidateSigned',
+    'BlockConnected',
+  ]);
+});

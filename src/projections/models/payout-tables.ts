@@ -153,6 +153,7 @@ export const payoutTables = {
     columns: { payout_id: text, withdrawal_id: text, n: int, removed: flag, height: int },
     key: ['payout_id', 'withdrawal_id'],
     group: 'payout_id',
+    indexes: ['withdrawal_id'],
   }),
   ...candidateTables,
   ...payoutWorkTables,

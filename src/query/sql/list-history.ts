@@ -33,8 +33,8 @@ interface Row {
 }
 
 /**
- * What happened to these withdrawals, oldest first: on their own streams, their accounts', their payout's, to the payout's coins, and
- * the blocks that held the payment and that were taken off with it. Of blocks the facts of the header: what else they hold is not
+ * What happened to these withdrawals, oldest first: on their own streams, their accounts', their payouts', to the payouts' coins, and
+ * the blocks that held the payment and that were taken off with it. Of a payout that let go of the withdrawal, what happened until then. Of blocks the facts of the header: what else they hold is not
  * this withdrawal's.
  *
  * Events of the books count where the tip was at or below the height when they were recorded, blocks by their own.
@@ -48,10 +48,12 @@ export async function listHistory(
     'query.list-history',
     `SELECT h.* FROM unnest($5::text[]) AS wanted(withdrawal_id)
      CROSS JOIN LATERAL (
-       SELECT w.payout_id FROM ${schema}.withdrawal w
-       WHERE w.withdrawal_id = wanted.withdrawal_id AND w.from_position <= $1::bigint AND w.height <= $3::int
-       ORDER BY w.from_position DESC LIMIT 1) v
-     CROSS JOIN LATERAL (
+       -- Every payout that ever named it, and where that one let go of it.
+       WITH named AS MATERIALIZED (
+         SELECT m.payout_id, CASE WHEN m.removed THEN m.from_position ELSE $1::bigint END AS until
+         FROM (SELECT DISTINCT ON (x.payout_id) x.* FROM ${schema}.payout_member x
+           WHERE x.withdrawal_id = wanted.withdrawal_id AND x.from_position <= $1::bigint AND x.height <= $3::int
+           ORDER BY x.payout_id, x.from_position DESC) m)
        SELECT wanted.withdrawal_id, o.position, o.id, o.stream, o.revision, o.type, o.data - 'found' AS data, o.metadata,
               o.recorded_at, coalesce(e.txid, o.data->>'txid', o.data->'transaction'->>'txid', o.data->>'byTxid') AS txid
        FROM (
@@ -60,18 +62,21 @@ export async function listHistory(
              -- Every event of its own, or of its account, made a version of it.
              SELECT w.from_position AS position FROM ${schema}.withdrawal w WHERE w.withdrawal_id = wanted.withdrawal_id
              UNION
-             SELECT l.position FROM ${schema}.log l WHERE l.stream = 'payout-' || v.payout_id
+             SELECT l.position FROM named n JOIN ${schema}.log l ON l.stream = 'payout-' || n.payout_id
+             WHERE l.position <= n.until
              UNION
-             SELECT r.from_position FROM ${schema}.coin_reservation r WHERE r.payout_id = v.payout_id
+             SELECT r.from_position FROM named n JOIN ${schema}.coin_reservation r ON r.payout_id = n.payout_id
+             WHERE r.from_position <= n.until
            ) b
            WHERE b.position <= $1::bigint AND (SELECT t.height FROM ${schema}.chain_tip t
              WHERE t.from_position <= b.position ORDER BY t.id DESC, t.from_position DESC LIMIT 1) <= $3::int
            UNION ALL
            SELECT t.from_position, x.txid
-           FROM (${transactionsOfPayout(schema, 'v.payout_id')}) x
+           FROM named n
+           CROSS JOIN LATERAL (${transactionsOfPayout(schema, 'n.payout_id')}) x
            JOIN ${schema}.transfer t ON t.id = 'OUT:' || x.txid || ':0'
            JOIN outbox k ON k.ledger = $4::text AND k.position = t.from_position
-           WHERE t.from_position <= $2::bigint AND x.kind = 'payment' AND (x.is_signed OR NOT x.is_void)
+           WHERE t.from_position <= $2::bigint AND t.from_position <= n.until AND x.kind = 'payment' AND (x.is_signed OR NOT x.is_void)
              AND (k.data->>'height')::int <= $3::int
          ) p GROUP BY p.position ORDER BY p.position DESC LIMIT ${MAX_HISTORY}
        ) e
