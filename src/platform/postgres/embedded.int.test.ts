@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync, readFileSync, existsSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync, readFileSync, existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -82,12 +82,22 @@ describe('embedded PostgreSQL', () => {
     }
   });
 
-  it('begins anew where initdb was killed half-way', async () => {
+  it('begins anew where initdb was killed half-way, and removes what that left', async () => {
+    // A number that no process has: above the largest pid of Linux.
+    const left = join(dataDir, 'postgres.new-4194305');
+    mkdirSync(left);
+    const server = await start();
+    expect(await query(server.url, 'SELECT 1 AS up')).toEqual([{ up: 1 }]);
+    expect(existsSync(left)).toBe(false);
+  });
+
+  it('leaves alone what is no cluster, and names it', async () => {
     const first = await start();
     await first.stop();
     rmSync(join(dataDir, 'postgres', 'PG_VERSION'));
-    const again = await start();
-    expect(await query(again.url, 'SELECT 1 AS up')).toEqual([{ up: 1 }]);
-    expect(existsSync(join(dataDir, 'postgres.new'))).toBe(false);
+    await expect(start()).rejects.toThrow(
+      `DATA_DIR: ${join(dataDir, 'postgres')} holds something that is no PostgreSQL`,
+    );
+    expect(existsSync(join(dataDir, 'postgres', 'base'))).toBe(true);
   });
 });

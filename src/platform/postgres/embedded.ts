@@ -1,12 +1,13 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { FatalError, RetryableError } from '../errors.js';
 import { findPostgresBinaries, type PostgresBinaries } from './binaries.js';
+import { makeCluster, readOrMakePassword } from './make-cluster.js';
 import { postgresOsUser, type OsUser } from './os-user.js';
 import { commandLineOf, isAlive } from './process-of.js';
 
@@ -49,18 +50,26 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const binaries = findPostgresBinaries(runAs);
   const cluster = clusterFolder(dataDir, runAs);
   const password = readOrMakePassword(dataDir);
-  if (!existsSync(join(cluster, 'PG_VERSION'))) initialise(cluster, password, binaries, runAs);
+  if (!existsSync(join(cluster, 'PG_VERSION'))) makeCluster({ cluster, password, binaries, runAs, user: USER });
 
   const left = await takeOver(cluster, password);
-  if (left) {
-    await createDatabase(left.url);
-    return { ...left, tookOver: true, stop: () => stopServer(left.pid) };
+  if (left) return await opened(left, true);
+  try {
+    const port = options.port ?? (await freePort());
+    const settings = options.settings ?? [];
+    const started = await startServer({ cluster, password, binaries, runAs, dataDir, settings, port });
+    return await opened(started, false);
+  } catch (error) {
+    // Another process may have started it in the same moment: PostgreSQL lets one server have a cluster.
+    const other = await takeOver(cluster, password);
+    if (other) return await opened(other, true);
+    throw error;
   }
-  const port = options.port ?? (await freePort());
-  const settings = options.settings ?? [];
-  const started = await startServer({ cluster, password, binaries, runAs, dataDir, settings, port });
-  await createDatabase(started.url);
-  return { ...started, tookOver: false, stop: () => stopServer(started.pid) };
+}
+
+async function opened(server: Running, tookOver: boolean): Promise<EmbeddedPostgres> {
+  await createDatabase(server.url);
+  return { ...server, tookOver, stop: () => stopServer(server.pid) };
 }
 
 function urlFor(port: number, password: string): string {
@@ -80,50 +89,6 @@ function clusterFolder(dataDir: string, runAs: OsUser | undefined): string {
   mkdirSync(folder, { recursive: true });
   chownSync(folder, runAs.uid, runAs.gid);
   return folder;
-}
-
-function readOrMakePassword(dataDir: string): string {
-  const file = join(dataDir, 'postgres.password');
-  if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString('hex'), { mode: 0o600 });
-  return readFileSync(file, 'utf8').trim();
-}
-
-function initialise(cluster: string, password: string, binaries: PostgresBinaries, runAs: OsUser | undefined): void {
-  // A process killed in the middle of initdb leaves a half-made folder without PG_VERSION or with nothing usable in it.
-  rmSync(cluster, { recursive: true, force: true });
-  mkdirSync(cluster, { recursive: true, mode: 0o700 });
-  const building = `${cluster}.new`;
-  rmSync(building, { recursive: true, force: true });
-  mkdirSync(building, { mode: 0o700 });
-  if (runAs) chownSync(building, runAs.uid, runAs.gid);
-  const passwordFile = join(building, '..', `${USER}-initdb-${process.pid}`);
-  writeFileSync(passwordFile, password, { mode: 0o600 });
-  try {
-    if (runAs) chownSync(passwordFile, runAs.uid, runAs.gid);
-    const made = spawnSync(
-      binaries.initdb,
-      [
-        `--pgdata=${building}`,
-        `--username=${USER}`,
-        `--pwfile=${passwordFile}`,
-        '--auth=scram-sha-256',
-        '--encoding=UTF8',
-        '--locale=C',
-        '--data-checksums',
-      ],
-      { encoding: 'utf8', cwd: '/', ...runAs },
-    );
-    if (made.status !== 0) {
-      throw new FatalError(`initdb failed: ${made.error?.message ?? made.stderr.trim()}`, { cluster });
-    }
-  } finally {
-    rmSync(passwordFile, { force: true });
-  }
-  rmSync(cluster, { recursive: true, force: true });
-  // The rename is what makes the cluster count: PG_VERSION appears with everything else in place.
-  const renamed = spawnSync('mv', [building, cluster], { encoding: 'utf8' });
-  if (renamed.status !== 0)
-    throw new FatalError(`could not move the new cluster into place: ${renamed.stderr}`, { cluster });
 }
 
 interface Running {
@@ -252,6 +217,10 @@ async function createDatabase(url: string): Promise<void> {
   try {
     const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [DATABASE]);
     if (rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE}`);
+  } catch (error) {
+    // Made by another process between the question and the answer: both codes are what PostgreSQL says of that.
+    const code = (error as { code?: string }).code;
+    if (code !== '42P04' && code !== '23505') throw error;
   } finally {
     await client.end();
   }
