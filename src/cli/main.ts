@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { runBlocksImport } from './blocks-import-command.js';
 import { runEventsExport } from './events-export-command.js';
-import { exitWithError } from './exit.js';
+import { EXIT_USAGE, exitWithError } from './exit.js';
 import { runMigrate } from './migrate-command.js';
 import { runRebuild } from './rebuild-command.js';
 import { runStart } from './start-command.js';
@@ -15,6 +15,11 @@ const program = new Command('tallystick')
   .version(VERSION)
   .showHelpAfterError()
   .addHelpText('after', '\nExit codes: 0 done, 1 failed or mismatches found, 2 wrong usage or configuration.');
+
+// Before the commands are made: each takes over what is set here. Help and version are no errors; everything else that commander refuses is wrong usage.
+program.exitOverride((error) => {
+  process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
+});
 
 program.command('start').description('run the ledger: database, chain, API').action(runStart);
 
@@ -75,10 +80,5 @@ program
   .description('write the log as JSON lines to standard output, oldest first')
   .option('--after <position>', 'begin after this position', '0')
   .action(runEventsExport);
-
-program.exitOverride((error) => {
-  // Help and version are no errors; everything else that commander refuses is wrong usage.
-  process.exit(error.exitCode === 0 ? 0 : 2);
-});
 
 program.parseAsync().catch(exitWithError);

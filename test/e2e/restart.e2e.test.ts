@@ -103,6 +103,22 @@ describe('a ledger on its embedded database', () => {
     expect(await accountIds(first)).toEqual(['carol']);
   });
 
+  it('started twice for the first time in the same moment serves once, and the other start says why it does not', async () => {
+    const starts = await Promise.allSettled([startLedgerProcess(environment()), startLedgerProcess(environment())]);
+    const [served, ...others] = starts.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    ledger = served;
+    const refused = starts.flatMap((result) => (result.status === 'rejected' ? [String(result.reason)] : []));
+    expect(others).toEqual([]);
+    expect(refused).toEqual([
+      expect.stringMatching(/tallystick: DATA_DIR: .* is in use by another tallystick process/),
+    ]);
+    if (served === undefined) throw new Error('nobody serves');
+    await openAccount(served, 'alice');
+    expect(await served.stop()).toBe(0);
+    const again = await start();
+    expect(await accountIds(again)).toEqual(['alice']);
+  });
+
   it('verifies and rebuilds beside the running ledger', async () => {
     const running = await start();
     await openAccount(running, 'alice');
@@ -150,5 +166,37 @@ describe('a wrong start', () => {
         .split('\n')
         .filter((text) => !text.startsWith('{')),
     ).toHaveLength(1);
+  });
+});
+
+describe('a command that is wrong', () => {
+  it('says what, and exits as wrong usage does', async () => {
+    const wrong: [string, RegExp][] = [
+      ['unheard-of', /unknown command 'unheard-of'/],
+      ['verify --unheard-of', /unknown option '--unheard-of'/],
+      ['blocks import', /missing required argument 'file'/],
+      ['rebuild coins', /no coins: there are blocks, accounts, /],
+      ['events export --after x', /--after: 'x' is not a position/],
+      ['payouts --limit 0', /--limit must be 1 to 500/],
+    ];
+    await Promise.all(
+      wrong.map(async ([command, says]) => {
+        const result = await runTallystick(command.split(' '), environment());
+        expect(result, command).toMatchObject({ code: 2, stdout: '' });
+        expect(result.stderr).toMatch(says);
+      }),
+    );
+  });
+
+  it('names a folder without a ledger, and makes nothing there', async () => {
+    const missing = join(dataDir, 'misspelt');
+    const stderr = `tallystick: DATA_DIR: there is no ledger in ${missing}: 'tallystick start' makes one\n`;
+    await Promise.all(
+      ['verify', 'withdrawals', 'rebuild', 'events export'].map(async (command) => {
+        const result = await runTallystick(command.split(' '), { DATA_DIR: missing });
+        expect(result, command).toEqual({ code: 2, stdout: '', stderr });
+      }),
+    );
+    expect(existsSync(missing)).toBe(false);
   });
 });
