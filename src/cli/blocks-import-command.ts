@@ -9,7 +9,8 @@ const CONNECTIONS = 4;
 /** `tallystick blocks import FILE…`: exit code 1 where a block or a file is damaged; what is sound is connected all the same. */
 export async function runBlocksImport(files: readonly string[], options: { json?: boolean }): Promise<void> {
   const json = options.json === true;
-  await withDatabase({ label: 'import', connections: CONNECTIONS, json }, async ({ config, pool, progress }) => {
+  const session = { label: 'import', connections: CONNECTIONS, json, creates: true };
+  await withDatabase(session, async ({ config, pool, progress }) => {
     const { ledger, network, startBlock, depositConfirmations, finalityDepth } = config;
     const store = createPostgresEventStore({ pool, ledger });
     const summary = await importBlocks({
