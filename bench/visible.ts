@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openLedger } from '../src/app/open-ledger.js';
+import { openProcess } from '../src/app/open-process.js';
 import { readConfig } from '../src/platform/config.js';
 import { createLogger } from '../src/platform/logger.js';
 import { startTemporaryPostgres } from '../test/support/postgres-server.js';
@@ -30,7 +30,7 @@ export async function runVisibleBench({ quick }: { quick: boolean }): Promise<Be
   const dataDir = mkdtempSync(join(tmpdir(), 'tallystick-bench-'));
   try {
     const config = readConfig({ PORT: '0', DATABASE_URL: postgres.url, DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
-    const ledger = await openLedger(config, {
+    const ledger = await openProcess(config, {
       logger: createLogger('silent'),
       onFatal: (error) => {
         throw error;

@@ -5,10 +5,11 @@ import { createPostgresCommandLog } from '../command/postgres-command-log.js';
 import { EVENT_TYPES } from '../domain/events/event-types.js';
 import { createPostgresEventStore } from '../eventstore/postgres-event-store.js';
 import { createPostgresOutbox } from '../outbox/postgres-outbox.js';
+import { Mounts } from '../platform/http/mounts.js';
 import { createLogger } from '../platform/logger.js';
 import { createPool } from '../platform/postgres/pool.js';
 import { schemaText } from '../query/graphql/build-schema.js';
-import { createApi, describeApi } from './http-app.js';
+import { createApi, describeApi, type ApiHost } from './http-app.js';
 
 export interface GeneratedFile {
   /** Below `generated/`. */
@@ -41,11 +42,14 @@ async function openApi(): Promise<object> {
     throw new Error('nothing is asked while the document is made');
   };
   const outbox = createPostgresOutbox({ pool, ledger });
-  const api = await createApi({
+  const host: ApiHost = {
     config: { apiKeys: undefined, trustProxy: false },
     logger: createLogger('silent'),
     onFatal: neverAsked,
-    scrape: neverAsked,
+    metrics: { scrape: neverAsked },
+    mounts: new Mounts(),
+  };
+  const api = await createApi(host, {
     commands: {
       ledger,
       network,

@@ -2,7 +2,8 @@ import type pg from 'pg';
 import type { Follower } from '../bitcoin/follow/follower.js';
 import type { FollowerState } from '../bitcoin/follow/follower-status.js';
 import type { Outbox } from '../outbox/outbox.js';
-import type { ProjectionRunner } from '../projections/runner/projection-runner.js';
+import type { Progress } from '../projections/progress.js';
+import type { ProjectionStatus } from '../projections/status.js';
 import { readHaltedPayouts, readRefusedPayouts } from '../query/payments-summary.js';
 import type { WorkflowStatus } from '../workflow/workflow.js';
 import type { HealthCheck } from '../query/ports.js';
@@ -23,15 +24,17 @@ export interface HealthDeps {
   pool: pg.Pool;
   ledger: string;
   outbox: Outbox;
-  runner: ProjectionRunner;
-  follower: Follower;
-  /** Of the workflow that pays; undefined before it runs. */
-  payments: () => WorkflowStatus | undefined;
+  progress: Progress;
+  status: () => Promise<ProjectionStatus[]>;
+  /** Undefined where this process does not follow the chain. */
+  follower: Follower | undefined;
+  /** Of the workflow that pays, undefined before it runs; undefined where this process has nothing to do with payments. */
+  payments: (() => WorkflowStatus | undefined) | undefined;
 }
 
 /** What `GET /health/ready` asks, part by part. */
 export function createHealthChecks(deps: HealthDeps): readonly HealthCheck[] {
-  const { pool, outbox, runner, follower } = deps;
+  const { pool, ledger, outbox, progress, status, follower, payments } = deps;
   return [
     {
       name: 'database',
@@ -43,7 +46,7 @@ export function createHealthChecks(deps: HealthDeps): readonly HealthCheck[] {
     {
       name: 'feed',
       check: async () => {
-        const projections = await runner.status();
+        const projections = await status();
         const halted = projections.filter(({ state }) => state === 'halted');
         return halted.length === 0
           ? { ok: true, detail: `${projections.length} projections live` }
@@ -59,24 +62,28 @@ export function createHealthChecks(deps: HealthDeps): readonly HealthCheck[] {
       name: 'lag',
       check: async () => {
         const head = await outbox.head();
-        await runner.refresh();
-        const lag = head - runner.reached();
+        await progress.refresh();
+        const lag = head - progress.reached();
         return { ok: lag <= MAX_LAG_EVENTS, detail: `${lag} events behind position ${head}` };
       },
     },
-    {
-      name: 'node',
-      check: () => {
-        const { state, detail, tip } = follower.status();
-        const where = tip === undefined ? 'no block yet' : `height ${tip.height}`;
-        return Promise.resolve({
-          ok: GOOD_STATES.has(state),
-          detail: `${state} at ${where}${detail === undefined ? '' : `: ${detail}`}`,
-        });
-      },
-    },
-    createPayoutsCheck(deps),
+    ...(follower === undefined ? [] : [createNodeCheck(follower)]),
+    ...(payments === undefined ? [] : [createPayoutsCheck({ pool, ledger, payments })]),
   ];
+}
+
+function createNodeCheck(follower: Follower): HealthCheck {
+  return {
+    name: 'node',
+    check: () => {
+      const { state, detail, tip } = follower.status();
+      const where = tip === undefined ? 'no block yet' : `height ${tip.height}`;
+      return Promise.resolve({
+        ok: GOOD_STATES.has(state),
+        detail: `${state} at ${where}${detail === undefined ? '' : `: ${detail}`}`,
+      });
+    },
+  };
 }
 
 /** Red where payouts need a person, and where the process that should look at what is due does not. */
@@ -84,7 +91,7 @@ export function createPayoutsCheck({
   pool,
   ledger,
   payments,
-}: Pick<HealthDeps, 'pool' | 'ledger' | 'payments'>): HealthCheck {
+}: Pick<HealthDeps, 'pool' | 'ledger'> & { payments: () => WorkflowStatus | undefined }): HealthCheck {
   return {
     name: 'payouts',
     check: async () => {

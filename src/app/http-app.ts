@@ -8,24 +8,30 @@ import type { Config } from '../platform/config.js';
 import { createAuthenticate } from '../platform/http/api-keys.js';
 import { createHttpApp as createNestApp } from '../platform/http/create-http-app.js';
 import type { RouteSettings } from '../platform/http/http-adapter.js';
+import type { Mounts } from '../platform/http/mounts.js';
 import type { Logger } from '../platform/logger.js';
+import type { Metrics } from '../platform/metrics.js';
 import type { QueryDeps } from '../query/ports.js';
 import { QueryModule, registerQuery } from '../query/query.module.js';
 import { VERSION } from '../platform/version.js';
 
-export interface HttpAppOptions {
+export interface ApiHost {
   config: Pick<Config, 'apiKeys' | 'trustProxy'>;
   logger: Logger;
   onFatal: (error: unknown) => void;
+  metrics: Pick<Metrics, 'scrape'>;
+  /** What is served below paths of this application's server. */
+  mounts: Mounts;
+}
+
+export interface ApiOptions {
   commands: CommandModuleOptions;
   query: Omit<QueryDeps, 'authenticate' | 'logger'>;
-  /** Text for `GET /metrics`. */
-  scrape: () => Promise<{ contentType: string; text: string }>;
 }
 
 /** The whole API in one Nest application: commands, reads, docs, metrics. Initialised, not listening. */
-export async function createApi(options: HttpAppOptions): Promise<NestFastifyApplication> {
-  const { config, logger, onFatal, commands } = options;
+export async function createApi(host: ApiHost, { commands, ...options }: ApiOptions): Promise<NestFastifyApplication> {
+  const { config, logger, onFatal, metrics, mounts } = host;
   const authenticate = createAuthenticate(config.apiKeys);
   const query: QueryDeps = { ...options.query, authenticate, logger };
   const app = await createNestApp(ApiModule.register(commands, query), {
@@ -35,10 +41,11 @@ export async function createApi(options: HttpAppOptions): Promise<NestFastifyApp
     onInvariantBroken: onFatal,
     // What the API looks like is no secret; calling it needs a key.
     publicPaths: ['/docs', '/openapi.json'],
+    mounts,
   });
   const fastify = app.getHttpAdapter().getInstance();
-  registerQuery(fastify, query);
-  serveMetrics(fastify, options.scrape);
+  registerQuery(fastify, query, { mounts });
+  serveMetrics(fastify, () => metrics.scrape());
   SwaggerModule.setup('docs', app, () => describeApi(app), {
     jsonDocumentUrl: 'openapi.json',
     customSiteTitle: 'Tallystick API',
@@ -59,7 +66,8 @@ class ApiModule {
   }
 }
 
-function serveMetrics(fastify: FastifyInstance, scrape: HttpAppOptions['scrape']): void {
+/** `GET /metrics`, for Prometheus. */
+export function serveMetrics(fastify: FastifyInstance, scrape: Metrics['scrape']): void {
   const config: RouteSettings = {};
   fastify.get('/metrics', { config }, async (_request, reply) => {
     const { contentType, text } = await scrape();

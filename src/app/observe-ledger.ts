@@ -1,24 +1,21 @@
 import type { Follower } from '../bitcoin/follow/follower.js';
 import type { Outbox } from '../outbox/outbox.js';
-import type { Metrics } from '../platform/metrics.js';
-import type { ProjectionRunner } from '../projections/runner/projection-runner.js';
+import type { LedgerMetrics } from '../platform/metrics.js';
 import type { ProjectionStatus } from '../projections/status.js';
 
 export interface Observed {
-  follower: Follower;
-  runner: ProjectionRunner;
+  /** Undefined where this process does not follow the chain. */
+  follower: Follower | undefined;
+  status: () => Promise<ProjectionStatus[]>;
   outbox: Outbox;
 }
 
-/**
- * The ledger's own metrics, read at each scrape. What comes from the database is read once per scrape, in `refresh`;
- * the gauges then only report it.
- */
-export function observeLedger(metrics: Metrics, { follower, runner, outbox }: Observed): { refresh(): Promise<void> } {
+/** The ledger's own metrics. What comes from the database is read once per scrape; the gauges then only report it. */
+export function observeLedger(metrics: LedgerMetrics, { follower, status, outbox }: Observed): void {
   let head = 0n;
   let projections: ProjectionStatus[] = [];
-  const perProjection = (value: (status: ProjectionStatus) => bigint | number) => () =>
-    projections.map((status) => ({ labels: { projection: status.name }, value: Number(value(status)) }));
+  const perProjection = (value: (of: ProjectionStatus) => bigint | number) => () =>
+    projections.map((of) => ({ labels: { projection: of.name }, value: Number(value(of)) }));
 
   metrics.observe('outbox_head_position', 'Position of the last event of the log.', [], () => [
     { value: Number(head) },
@@ -27,20 +24,27 @@ export function observeLedger(metrics: Metrics, { follower, runner, outbox }: Ob
     'projection_position',
     'Position that a read model has reached.',
     ['projection'],
-    perProjection((status) => status.position),
+    perProjection(({ position }) => position),
   );
   metrics.observe(
     'projection_lag_events',
     'Events that a read model has yet to take in.',
     ['projection'],
-    perProjection((status) => status.lagEvents),
+    perProjection(({ lagEvents }) => lagEvents),
   );
   metrics.observe(
     'projection_halted',
     '1 where a read model has stopped at an event that it cannot take in.',
     ['projection'],
-    perProjection((status) => (status.state === 'halted' ? 1 : 0)),
+    perProjection(({ state }) => (state === 'halted' ? 1 : 0)),
   );
+  metrics.beforeScrape(async () => {
+    [head, projections] = await Promise.all([outbox.head(), status()]);
+  });
+  if (follower !== undefined) observeFollower(metrics, follower);
+}
+
+function observeFollower(metrics: LedgerMetrics, follower: Follower): void {
   metrics.observe('follower_state', '1 for the state that the follower of the chain is in.', ['state'], () => [
     { labels: { state: follower.status().state }, value: 1 },
   ]);
@@ -69,9 +73,4 @@ export function observeLedger(metrics: Metrics, { follower, runner, outbox }: Ob
   metrics.observe('finality_broken', '1 after a reorg of FINALITY_DEPTH or deeper.', [], () => [
     { value: follower.status().finalityBroken ? 1 : 0 },
   ]);
-  return {
-    refresh: async () => {
-      [head, projections] = await Promise.all([outbox.head(), runner.status()]);
-    },
-  };
 }

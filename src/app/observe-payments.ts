@@ -1,19 +1,19 @@
-import type { Metrics } from '../platform/metrics.js';
+import type { LedgerMetrics } from '../platform/metrics.js';
 import type { PaymentsSummary } from '../query/payments-summary.js';
 
 /** Counting what is open costs some milliseconds per thousand payouts: scrapes that come faster get what the last one got. */
 const MIN_AGE_MS = 5_000;
 
 /**
- * Where payments stand, for those who are woken when they do not move. Read at a scrape, by `refresh`; the gauges report it.
+ * Where payments stand, for those who are woken when they do not move. Read before a scrape; the gauges report it.
  *
  * @param now milliseconds
  */
 export function observePayments(
-  metrics: Metrics,
+  metrics: LedgerMetrics,
   read: () => Promise<PaymentsSummary | undefined>,
   now: () => number,
-): { refresh(): Promise<void> } {
+): void {
   let summary: PaymentsSummary | undefined;
   let readAt = -Infinity;
   metrics.observe('withdrawals_open', 'Withdrawals that are not final, by status.', ['status'], () =>
@@ -40,11 +40,9 @@ export function observePayments(
   metrics.observe('fees_sats', 'What the fees of the network have cost the house.', [], () =>
     summary === undefined ? [] : [{ value: Number(summary.feesSats) }],
   );
-  return {
-    refresh: async () => {
-      if (now() - readAt < MIN_AGE_MS) return;
-      readAt = now();
-      summary = await read();
-    },
-  };
+  metrics.beforeScrape(async () => {
+    if (now() - readAt < MIN_AGE_MS) return;
+    readAt = now();
+    summary = await read();
+  });
 }

@@ -1,37 +1,37 @@
-import type pg from 'pg';
 import type { BlockSource } from '../bitcoin/block-source.js';
 import { createFollower, type Follower } from '../bitcoin/follow/follower.js';
 import { openPushedBlocks } from '../bitcoin/push/open-pushed-blocks.js';
+import { createPushedBlockTable } from '../bitcoin/push/pushed-block-table.js';
+import { openPushSource } from '../bitcoin/push/push-source.js';
 import type { PushedBlocks } from '../bitcoin/push/pushed-blocks.js';
 import type { RegtestChain } from '../bitcoin/regtest/regtest-chain.js';
+import { createRegtestSource } from '../bitcoin/regtest/regtest-source.js';
 import type { EventStore } from '../eventstore/event-store.js';
 import type { Outbox } from '../outbox/outbox.js';
-import type { Config } from '../platform/config.js';
+import { invariant } from '../platform/assert.js';
 import type { Closers } from './closers.js';
-import { openSource } from './open-source.js';
+import { createNodeSource } from './node-source.js';
+import type { LedgerContext } from './process-parts.js';
 
-export interface ChainSideDeps {
-  config: Config;
+export interface ChainSideDeps extends LedgerContext {
   store: EventStore;
   outbox: Outbox;
-  pool: pg.Pool;
-  onFatal: (error: unknown) => void;
-  closers: Closers;
+  /** The built-in chain, where that is the source; all ledgers of the process share it. */
+  regtest: RegtestChain | undefined;
 }
 
 export interface ChainSide {
-  follower: Follower;
-  source: BlockSource;
-  /** With the built-in chain. */
-  regtest: RegtestChain | undefined;
+  source: Pick<BlockSource, 'blocks'>;
+  /** Undefined where another process follows. */
+  follower: Follower | undefined;
   /** With pushed blocks. */
   pushedBlocks: PushedBlocks | undefined;
 }
 
 /** The source of blocks and what follows it, started. */
 export async function openChainSide(deps: ChainSideDeps): Promise<ChainSide> {
-  const { config, store, outbox, pool, onFatal, closers } = deps;
-  const { ledger, network, startBlock, depositConfirmations, finalityDepth } = config;
+  const { config, store, outbox, pool, ledger, onFatal, closers } = deps;
+  const { network, startBlock, depositConfirmations, finalityDepth } = config;
   const settings = {
     ledger,
     network,
@@ -48,17 +48,32 @@ export async function openChainSide(deps: ChainSideDeps): Promise<ChainSide> {
     const { follower, pushedBlocks, source } = await openPushedBlocks({ ...settings, pool });
     closers.add('source of blocks', () => source.close());
     await startFollower(follower, closers);
-    return { follower, source, regtest: undefined, pushedBlocks };
+    return { source, follower, pushedBlocks };
   }
   const following: { follower?: Follower } = {};
-  const opened = await openSource(config, () => (following.follower?.status().tip?.height ?? 0) + 1);
-  closers.add('source of blocks', () => opened.source.close());
-  if (opened.kind === 'builtin') closers.add('built-in chain', () => opened.chain.close());
-  const follower = createFollower({ ...settings, source: opened.source });
+  const source = openSource(deps, () => (following.follower?.status().tip?.height ?? 0) + 1);
+  closers.add('source of blocks', () => source.close());
+  const follower = createFollower({ ...settings, source });
   following.follower = follower;
   await startFollower(follower, closers);
-  const regtest = opened.kind === 'builtin' ? opened.chain : undefined;
-  return { follower, source: opened.source, regtest, pushedBlocks: undefined };
+  return { source, follower, pushedBlocks: undefined };
+}
+
+function openSource({ config, regtest }: ChainSideDeps, firstNeededHeight: () => number): BlockSource {
+  if (config.source === 'rpc') return createNodeSource(config, firstNeededHeight);
+  invariant(regtest !== undefined, 'the built-in chain is open');
+  return createRegtestSource(regtest);
+}
+
+/** Blocks by their hashes, for a process that does not follow the chain. */
+export async function openBlocksOnly({ config, pool, ledger, closers }: LedgerContext): Promise<ChainSide> {
+  const source =
+    config.source === 'push'
+      ? await openPushSource(createPushedBlockTable(pool, ledger))
+      : // Nothing is followed, so no block is missed: a pruned node is refused by the process that follows.
+        createNodeSource(config, () => 0);
+  closers.add('source of blocks', () => source.close());
+  return { source, follower: undefined, pushedBlocks: undefined };
 }
 
 async function startFollower(follower: Follower, closers: Closers): Promise<void> {

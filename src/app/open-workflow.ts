@@ -19,14 +19,14 @@ import { invariant } from '../platform/assert.js';
 import type { Config } from '../platform/config.js';
 import { RetryableError } from '../platform/errors.js';
 import type { Logger } from '../platform/logger.js';
-import type { Metrics } from '../platform/metrics.js';
+import type { LedgerMetrics } from '../platform/metrics.js';
 import { withLeaderLock } from '../platform/postgres/leadership.js';
 import { advisoryKey } from '../projections/tables/identifiers.js';
 import { createWorkflow, type Workflow } from '../workflow/workflow.js';
 import type { PayoutWork } from '../workflow/ports.js';
 import type { PaymentPolicy, WorkflowEvents } from '../workflow/workflow-parts.js';
-import type { Closers } from './closers.js';
 import { asRead } from './chain-evidence.js';
+import type { LedgerContext } from './process-parts.js';
 
 /** What is sent again though a node took it: often enough that an eviction is not noticed by a customer. */
 const REBROADCAST_MS = 600_000;
@@ -86,27 +86,20 @@ export function paymentPolicy(config: Config): PaymentPolicy {
 }
 
 export interface OpenWorkflowOptions {
-  config: Config;
-  /** Connections of the engine: one is kept while this process leads. */
-  pool: pg.Pool;
   commands: LedgerCommands;
   work: PayoutWork;
   node: PaymentNode;
   signers: Record<Signer, PsbtSigner>;
   outbox: Outbox;
   feed: OutboxFeed;
-  metrics: Metrics;
-  logger: Logger;
-  onFatal: (error: unknown) => void;
-  closers: Closers;
 }
 
 /** What pays withdrawals, started. Of several processes on one database one leads; another takes over. */
-export function openWorkflow(options: OpenWorkflowOptions): Workflow {
-  const { config, pool, commands, node, signers, outbox, feed, metrics, logger, onFatal, closers } = options;
-  const { ledger, network } = config;
+export function openWorkflow(context: LedgerContext, options: OpenWorkflowOptions): Workflow {
+  const { config, ledger, enginePool: pool, measured, logger, onFatal, closers } = context;
+  const { commands, node, signers, outbox, feed } = options;
   const workflow = createWorkflow({
-    network,
+    network: config.network,
     policy: paymentPolicy(config),
     commands,
     work: asReads(options.work),
@@ -121,10 +114,10 @@ export function openWorkflow(options: OpenWorkflowOptions): Workflow {
       // An abort is what ends the pause early, no error.
       await sleep(ms, undefined, { signal }).catch(() => undefined);
     },
-    events: countedEvents(metrics, logger),
+    events: countedEvents(measured, logger),
     onFatal,
   });
-  observe(metrics, workflow);
+  observe(measured, workflow);
   workflow.start();
   closers.add('payouts', () => workflow.stop());
   return workflow;
@@ -169,7 +162,7 @@ function asReads(work: PayoutWork): PayoutWork {
   };
 }
 
-function countedEvents(metrics: Metrics, logger: Logger): WorkflowEvents {
+function countedEvents(metrics: LedgerMetrics, logger: Logger): WorkflowEvents {
   const offers = metrics.counter('payout_offers_total', 'Answers of the node to payments that it was offered.', [
     'answer',
   ]);
@@ -190,7 +183,7 @@ function countedEvents(metrics: Metrics, logger: Logger): WorkflowEvents {
   };
 }
 
-function observe(metrics: Metrics, workflow: Workflow): void {
+function observe(metrics: LedgerMetrics, workflow: Workflow): void {
   metrics.observe('payouts_leading', '1 where this process is the one that pays.', [], () => [
     { value: workflow.status().leading ? 1 : 0 },
   ]);

@@ -67,8 +67,8 @@ async function scrape(): Promise<string[]> {
   const metrics = createMetrics();
   const read = (): ReturnType<typeof readPaymentsSummary> =>
     readPaymentsSummary({ pool: database.pool, ledger: 'main' });
-  await observePayments(metrics, read, () => Date.now()).refresh();
-  const text = await metrics.registry.metrics();
+  observePayments(metrics.ofLedger('main'), read, () => Date.now());
+  const { text } = await metrics.scrape();
   return text.split('\n').filter((line) => /^tallystick_(withdrawals|payouts|transit|fees)_/.test(line));
 }
 
@@ -76,15 +76,15 @@ test('health is red while a payout waits for a person, and names it; metrics cou
   expect(await readiness()).toMatchObject({ status: 200 });
   // The events are of January 2026: everything is overdue.
   expect(await scrape()).toEqual([
-    'tallystick_withdrawals_open{status="broadcast"} 1',
-    'tallystick_withdrawals_open{status="requested"} 1',
-    'tallystick_withdrawals_overdue{status="broadcast"} 1',
-    'tallystick_withdrawals_overdue{status="requested"} 1',
-    'tallystick_payouts_open{status="broadcast"} 1',
-    'tallystick_payouts_halted 0',
-    'tallystick_payouts_refused 0',
-    'tallystick_transit_sats 0',
-    'tallystick_fees_sats 0',
+    'tallystick_withdrawals_open{ledger="main",status="broadcast"} 1',
+    'tallystick_withdrawals_open{ledger="main",status="requested"} 1',
+    'tallystick_withdrawals_overdue{ledger="main",status="broadcast"} 1',
+    'tallystick_withdrawals_overdue{ledger="main",status="requested"} 1',
+    'tallystick_payouts_open{ledger="main",status="broadcast"} 1',
+    'tallystick_payouts_halted{ledger="main"} 0',
+    'tallystick_payouts_refused{ledger="main"} 0',
+    'tallystick_transit_sats{ledger="main"} 0',
+    'tallystick_fees_sats{ledger="main"} 0',
   ]);
   await server.tell([
     blockConnected(2, '2', '1', told.minedPayment(THEFT, false)),
@@ -95,24 +95,21 @@ test('health is red while a payout waits for a person, and names it; metrics cou
   expect(red.text).toContain('p1');
   expect(red.text).toContain('a person has to decide');
   const halted = await scrape();
-  expect(halted).toContain('tallystick_payouts_halted 1');
-  expect(halted).toContain('tallystick_payouts_open{status="halted"} 1');
+  expect(halted).toContain('tallystick_payouts_halted{ledger="main"} 1');
+  expect(halted).toContain('tallystick_payouts_open{ledger="main",status="halted"} 1');
   await server.tell([told.payoutResumed('p1', THEFT.txid)]);
   expect(await readiness()).toMatchObject({ status: 200 });
 });
 
 test('health is red while the node refuses a payment for good, with its words, until it takes it', async () => {
-  await server.tell([
-    told.candidateOffered('p1', PAYMENT.txid, 'refused'),
-    told.payoutDeferred('p1', 'node-refused'),
-  ]);
+  await server.tell([told.candidateOffered('p1', PAYMENT.txid, 'refused'), told.payoutDeferred('p1', 'node-refused')]);
   const red = await readiness();
   expect(red.status).toBe(503);
   expect(red.text).toContain('p1 (because: node-refused)');
-  expect(await scrape()).toContain('tallystick_payouts_refused 1');
+  expect(await scrape()).toContain('tallystick_payouts_refused{ledger="main"} 1');
   await server.tell([told.candidateOffered('p1', PAYMENT.txid, 'accepted')]);
   expect(await readiness()).toMatchObject({ status: 200 });
-  expect(await scrape()).toContain('tallystick_payouts_refused 0');
+  expect(await scrape()).toContain('tallystick_payouts_refused{ledger="main"} 0');
 });
 
 test('health is red where the process that should pay has not looked at what is due', async () => {

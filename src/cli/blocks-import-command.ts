@@ -2,6 +2,7 @@ import { importBlocks, type ImportSummary } from '../bitcoin/import/import-block
 import { createPostgresEventStore } from '../eventstore/postgres-event-store.js';
 import { createPostgresOutbox } from '../outbox/postgres-outbox.js';
 import { EXIT_FAILED } from './exit.js';
+import { oneLedger } from './one-ledger.js';
 import { withDatabase } from './with-database.js';
 
 const CONNECTIONS = 4;
@@ -11,7 +12,8 @@ export async function runBlocksImport(files: readonly string[], options: { json?
   const json = options.json === true;
   const session = { label: 'import', connections: CONNECTIONS, json, creates: true };
   await withDatabase(session, async ({ config, pool, progress }) => {
-    const { ledger, network, startBlock, depositConfirmations, finalityDepth } = config;
+    const ledger = oneLedger(config);
+    const { network, startBlock, depositConfirmations, finalityDepth } = config;
     const store = createPostgresEventStore({ pool, ledger });
     const summary = await importBlocks({
       files,

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createPostgresOutbox } from '../outbox/postgres-outbox.js';
 import { ConfigError } from '../platform/config.js';
+import { oneLedger } from './one-ledger.js';
 import { withDatabase } from './with-database.js';
 
 /** Events per read: a page of usual events is about 1 MB. */
@@ -12,7 +13,7 @@ export async function runEventsExport(options: { after: string }): Promise<void>
     throw new ConfigError('--after', `'${options.after}' is not a position`);
   // Standard output is the log: no progress.
   await withDatabase({ label: 'export', connections: 1, json: false }, async ({ config, pool }) => {
-    const outbox = createPostgresOutbox({ pool, ledger: config.ledger });
+    const outbox = createPostgresOutbox({ pool, ledger: oneLedger(config) });
     const head = await outbox.head();
     let position = BigInt(options.after);
     while (position < head) {

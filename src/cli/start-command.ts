@@ -1,5 +1,6 @@
-import { openLedger } from '../app/open-ledger.js';
+import { openProcess } from '../app/open-process.js';
 import { readConfig, type Config } from '../platform/config.js';
+import { ROLES } from '../platform/distributed-config.js';
 import { createLogger, type Logger } from '../platform/logger.js';
 import { VERSION } from '../platform/version.js';
 import { EXIT_FAILED } from './exit.js';
@@ -22,7 +23,7 @@ export async function runStart(): Promise<void> {
       resolve('SIGTERM');
     });
   });
-  const ledger = await openLedger(config, {
+  const running = await openProcess(config, {
     logger,
     onFatal: (error) => {
       die(logger, error);
@@ -34,7 +35,7 @@ export async function runStart(): Promise<void> {
   process.on('unhandledRejection', (error) => {
     die(logger, error);
   });
-  process.stdout.write(welcome(ledger.url, config));
+  process.stdout.write(welcome(running.url, config));
 
   const signal = await stopRequested;
   logger.info({ signal }, 'stopping');
@@ -42,7 +43,7 @@ export async function runStart(): Promise<void> {
     logger.error('the stop took too long: ending at once');
     process.exit(EXIT_FAILED);
   }, STOP_TIMEOUT_MS);
-  await ledger.close();
+  await running.close();
   clearTimeout(timer);
   process.exit(0);
 }
@@ -56,23 +57,32 @@ function die(logger: Logger, error: unknown): never {
   process.exit(EXIT_FAILED);
 }
 
-function welcome(url: string, config: Config): string {
-  const chain = { builtin: 'built-in chain', rpc: 'node over RPC', push: 'pushed blocks' }[config.source];
-  const lines = [
-    '',
-    `Tallystick ${VERSION}  ·  ledger ${config.ledger}  ·  ${config.network}, ${chain}`,
-    '',
+function welcome(origin: string, config: Config): string {
+  const { ledgers, roles, network, source } = config;
+  const chain = { builtin: 'built-in chain', rpc: 'node over RPC', push: 'pushed blocks' }[source];
+  const isAll = roles.size === ROLES.length;
+  const title = [
+    `Tallystick ${VERSION}`,
+    `${ledgers.length > 1 ? 'ledgers' : 'ledger'} ${ledgers.join(', ')}`,
+    `${network}, ${chain}`,
+    ...(isAll ? [] : [`roles ${[...roles].join(', ')}`]),
+  ].join('  ·  ');
+  const lines = roles.has('api')
+    ? ['', title, '', ...whatToTry(ledgers.length > 1 ? `${origin}/ledgers/${ledgers[0] ?? ''}` : origin, network), '']
+    : ['', title, '', `  health    ${origin}/health/ready`, `  metrics   ${origin}/metrics`, ''];
+  return `${[...lines, 'Ctrl-C stops it; the next start finds everything as it was.', ''].join('\n')}\n`;
+}
+
+function whatToTry(url: string, network: Config['network']): string[] {
+  const signer = network === 'regtest' ? ',"signer":"local"' : '';
+  return [
     `  page      ${url}/`,
     `  GraphiQL  ${url}/graphiql`,
     `  API docs  ${url}/docs`,
     '',
     'Try next:',
     `  curl -s ${url}/v1/accounts -H 'Idempotency-Key: a1' -H 'Content-Type: application/json' -d '{"accountId":"alice"}'`,
-    `  curl -s ${url}/v1/wallets -H 'Idempotency-Key: w1' -H 'Content-Type: application/json' -d '{"walletId":"hot"${config.network === 'regtest' ? ',"signer":"local"' : ''}}'`,
+    `  curl -s ${url}/v1/wallets -H 'Idempotency-Key: w1' -H 'Content-Type: application/json' -d '{"walletId":"hot"${signer}}'`,
     `  curl -s ${url}/graphql -H 'Content-Type: application/json' -d '{"query":"{ ledger { position tip { height } customersSats walletsSats differenceSats } }"}'`,
-    '',
-    'Ctrl-C stops it; the next start finds everything as it was.',
-    '',
   ];
-  return `${lines.join('\n')}\n`;
 }

@@ -1,6 +1,6 @@
-import { LEDGER_PATTERN } from '../domain/primitives.js';
 import { ConfigError } from './config-error.js';
 import { integer, oneOf, readUrl, type Get } from './config-values.js';
+import { readDistributedConfig, type DistributedConfig, type Role } from './distributed-config.js';
 import { readWithdrawalConfig, type WithdrawalConfig } from './withdrawal-config.js';
 
 export { ConfigError };
@@ -8,10 +8,9 @@ export { ConfigError };
 export type BitcoinNetwork = 'regtest' | 'signet' | 'testnet4' | 'mainnet';
 export type BitcoinSource = 'builtin' | 'rpc' | 'push';
 
-export interface Config extends WithdrawalConfig {
+export interface Config extends WithdrawalConfig, DistributedConfig {
   host: string;
   port: number;
-  ledger: string;
   dataDir: string;
   /** Undefined: an embedded PostgreSQL under `dataDir`. */
   databaseUrl: string | undefined;
@@ -34,9 +33,11 @@ const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
 /** Short keys can be guessed; 16 characters are the least that a random key should have. */
 const MIN_API_KEY_LENGTH = 16;
-/** Set by later roles of the design; anything but the value of the single-process mode would be ignored silently, so it is refused. */
-const ONLY_VALUE: Readonly<Record<string, string>> = { EVENT_STORE: 'postgres', ROLE: 'all' };
-const NOT_YET = ['KAFKA_BROKERS', 'EVENTSTOREDB_URL'];
+/** What the built-in chain and pushed blocks need in one process: who takes a request is who writes the blocks. */
+const TOGETHER: Readonly<Record<Exclude<BitcoinSource, 'rpc'>, readonly Role[]>> = {
+  builtin: ['api', 'follower', 'workflow'],
+  push: ['api', 'follower'],
+};
 
 /**
  * Reads the configuration from the environment.
@@ -48,7 +49,6 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     const value = env[name]?.trim();
     return value === '' ? undefined : value;
   };
-  refuseWhatIsNotThere(get);
   const network = oneOf(get, 'BITCOIN_NETWORK', NETWORKS, 'regtest');
   const rpcUrl = readUrl(get, 'BITCOIN_RPC_URL', ['http:', 'https:']);
   const host = get('HOST') ?? '127.0.0.1';
@@ -56,19 +56,18 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (apiKeys === undefined && !LOOPBACK.test(host)) {
     throw new ConfigError('API_KEYS', `must be set when HOST (${host}) is not loopback`);
   }
-  const ledger = get('LEDGER') ?? 'main';
-  if (!LEDGER_PATTERN.test(ledger)) {
-    throw new ConfigError('LEDGER', `'${ledger}' is not a ledger name: 1 to 40 of a-z 0-9 -, not beginning with -`);
-  }
+  const distributed = readDistributedConfig(get);
+  const source = readSource(get, network, rpcUrl);
+  refuseApart(source, distributed);
   const finalityDepth = integer(get, 'FINALITY_DEPTH', { min: 1, max: 100_000, fallback: 144 });
   return {
     host,
     port: integer(get, 'PORT', { min: 0, max: 65_535, fallback: 3000 }),
-    ledger,
+    ...distributed,
     dataDir: get('DATA_DIR') ?? './data',
     databaseUrl: readUrl(get, 'DATABASE_URL', ['postgres:', 'postgresql:']),
     network,
-    source: readSource(get, network, rpcUrl),
+    source,
     rpcUrl,
     startBlock: readStartBlock(get),
     depositConfirmations: integer(get, 'DEPOSIT_CONFIRMATIONS', {
@@ -84,14 +83,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   };
 }
 
-function refuseWhatIsNotThere(get: Get): void {
-  for (const [name, only] of Object.entries(ONLY_VALUE)) {
-    const value = get(name);
-    if (value !== undefined && value !== only)
-      throw new ConfigError(name, `'${value}' is not available in this version, only '${only}'`);
-  }
-  for (const name of NOT_YET) {
-    if (get(name) !== undefined) throw new ConfigError(name, 'is not available in this version: unset it');
+/** @throws ConfigError where a source of blocks is divided between processes that cannot share it */
+function refuseApart(source: BitcoinSource, { roles }: DistributedConfig): void {
+  if (source === 'rpc') return;
+  const some = TOGETHER[source].filter((role) => roles.has(role));
+  if (some.length > 0 && some.length < TOGETHER[source].length) {
+    throw new ConfigError(
+      'ROLE',
+      `with BITCOIN_SOURCE '${source}' the roles ${TOGETHER[source].join(', ')} run in one process: name all of them or none`,
+    );
   }
 }
 

@@ -8,7 +8,12 @@ describe('readConfig', () => {
     expect(readConfig({})).toEqual({
       host: '127.0.0.1',
       port: 3000,
-      ledger: 'main',
+      ledgers: ['main'],
+      roles: new Set(['api', 'follower', 'relay', 'projector', 'workflow']),
+      eventStore: 'postgres',
+      eventStoreDbUrl: undefined,
+      kafka: undefined,
+      cdc: { connectUrl: undefined, connector: 'outbox', slot: 'tallystick', publication: 'tallystick' },
       dataDir: './data',
       databaseUrl: undefined,
       network: 'regtest',
@@ -132,14 +137,56 @@ describe('readConfig', () => {
     ['API_KEYS', 'short'],
     ['LOG_LEVEL', 'loud'],
     ['TRUST_PROXY', 'yes'],
+    ['LEDGER', 'a,,b'],
+    ['LEDGER', 'a,b,a'],
+    ['LEDGER', Array.from({ length: 101 }, (_, n) => `l${n}`).join(',')],
     ['EVENT_STORE', 'mongodb'],
+    ['EVENTSTOREDB_URL', 'http://u:secret@host'],
     ['ROLE', 'relay'],
-    ['KAFKA_BROKERS', '127.0.0.1:9092'],
+    ['ROLE', 'api,miner'],
+    ['ROLE', 'all,api'],
+    ['KAFKA_BROKERS', '127.0.0.1'],
+    ['CONNECT_URL', 'kafka://u:secret@host'],
+    ['SLOT_NAME', 'Tally-stick'],
   ])('stops at %s=%s with one line that names it and repeats no password', (name, value) => {
     const attempt = (): unknown => readConfig({ [name]: value });
     expect(attempt).toThrow(ConfigError);
     expect(attempt).toThrow(new RegExp(`^${name}: [^\\n]+$`));
     expect(attempt).not.toThrow(/secret/);
+  });
+
+  it('takes several ledgers, and roles of a process', () => {
+    const config = readConfig({
+      LEDGER: 'a, b',
+      ROLE: 'projector,relay',
+      EVENT_STORE: 'eventstoredb',
+      EVENTSTOREDB_URL: 'esdb://127.0.0.1:2113',
+    });
+    expect(config.ledgers).toEqual(['a', 'b']);
+    expect(config.roles).toEqual(new Set(['projector', 'relay']));
+  });
+
+  it('names what EventStoreDB lacks, and what is set in vain', () => {
+    expect(() => readConfig({ EVENT_STORE: 'eventstoredb' })).toThrow(/^EVENTSTOREDB_URL: must be set/);
+    expect(() => readConfig({ EVENTSTOREDB_URL: 'esdb://127.0.0.1:2113' })).toThrow(/^EVENT_STORE: must be/);
+  });
+
+  it('reads how Kafka is reached', () => {
+    expect(readConfig({ KAFKA_BROKERS: 'one:9092, two:9092', KAFKA_PARTITIONS: '3' }).kafka).toEqual({
+      brokers: ['one:9092', 'two:9092'],
+      topic: 'tallystick.outbox',
+      partitions: 3,
+      group: 'tallystick',
+    });
+    const attempt = (): unknown => readConfig({ KAFKA_BROKERS: 'one:9092', KAFKA_TOPIC: 'a b' });
+    expect(attempt).toThrow(/^KAFKA_TOPIC: /);
+  });
+
+  it('keeps what one source of blocks needs in one process', () => {
+    expect(() => readConfig({ ROLE: 'api' })).toThrow(/^ROLE: .*'builtin'/);
+    expect(() => readConfig({ ROLE: 'follower', BITCOIN_SOURCE: 'push' })).toThrow(/^ROLE: .*'push'/);
+    expect(readConfig({ ROLE: 'projector' }).roles).toEqual(new Set(['projector']));
+    expect(readConfig({ ROLE: 'api', BITCOIN_RPC_URL: 'http://u:p@127.0.0.1:1' }).roles).toEqual(new Set(['api']));
   });
 
   it('refuses to listen beyond loopback without keys', () => {

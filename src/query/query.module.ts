@@ -41,7 +41,11 @@ export class QueryModule {
   }
 }
 
-export type SubscriptionLimits = Pick<WebSocketOptions, 'maxConnections' | 'stuckClientMs' | 'pingIntervalMs'>;
+/** Limits of subscriptions, and what else is served by the same server. */
+export type SubscriptionLimits = Pick<
+  WebSocketOptions,
+  'maxConnections' | 'stuckClientMs' | 'pingIntervalMs' | 'mounts'
+>;
 
 /**
  * GraphQL at `/graphql` over HTTP and WebSocket, GraphiQL and the page at `/`, on the Fastify below Nest. Call it before the

@@ -47,7 +47,10 @@ export class RequestWithdrawalController {
     const { withdrawalId, accountId, walletId, address, amountSats, maxFeeSats, confirmationTarget } = body;
     const input = { withdrawalId, accountId, walletId, address, amountSats, maxFeeSats, confirmationTarget };
     const answer = await this.endpoint.run(request, reply, (context) => new RequestWithdrawalCommand(context, input));
-    void reply.header('location', `${mountPrefix(request.raw)}/v1/withdrawals/${encodeURIComponent(String(answer['withdrawalId']))}`);
+    void reply.header(
+      'location',
+      `${mountPrefix(request.raw)}/v1/withdrawals/${encodeURIComponent(String(answer['withdrawalId']))}`,
+    );
     return answer;
   }
 }

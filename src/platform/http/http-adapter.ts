@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
+import { STATUS_CODES, type RequestListener } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '../logger.js';
 import { ANONYMOUS, type Authenticate } from './api-keys.js';
+import type { Mounts, ServerSettings } from './mounts.js';
 import { KnownRoutes, notFound } from './known-routes.js';
 import { sendProblem } from './problem-filter.js';
 import { PROBLEM_CODES } from './problem-codes.js';
@@ -13,9 +14,10 @@ import { answerOddRequests } from './odd-requests.js';
 import { problemOf } from './problem-of.js';
 import { parseJsonBytes } from './parse-json-bytes.js';
 import { ProblemError, problemHeaders, renderProblem } from './problem.js';
+import { createRandomHex } from './random-hex.js';
 import { refuseForeign } from './refuse-foreign.js';
 import { pathOf, setRequestContext } from './request-context.js';
-import { readTraceContext } from './trace-context.js';
+import { readTraceContext, TRACE_BYTES } from './trace-context.js';
 
 /** Commands are small; 1 MiB is far above the largest valid one. */
 export const JSON_BODY_LIMIT_BYTES = 1024 * 1024;
@@ -43,6 +45,8 @@ export interface HttpOptions {
   publicPaths?: readonly string[];
   /** 48 hex digits; random unless a test says otherwise. */
   randomHex?: () => string;
+  /** What is served below paths of this application's server. */
+  mounts?: Mounts;
 }
 
 /**
@@ -51,8 +55,15 @@ export interface HttpOptions {
  * and `ProblemFilter` as global filter with the same `routes`.
  */
 export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapter; routes: KnownRoutes } {
-  const randomHex = options.randomHex ?? (() => randomBytes(24).toString('hex'));
+  const randomHex = options.randomHex ?? createRandomHex(TRACE_BYTES);
+  const { mounts } = options;
   const adapter = new FastifyAdapter({
+    ...(mounts === undefined
+      ? {}
+      : {
+          serverFactory: (handler: RequestListener, settings: object) =>
+            mounts.createServer(settings, handler),
+        }),
     bodyLimit: JSON_BODY_LIMIT_BYTES,
     trustProxy: options.trustProxy,
     // Idle keep-alive connections would hold up the end of the process; commands under way get their answer.

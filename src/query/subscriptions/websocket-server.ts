@@ -7,6 +7,7 @@ import type { Server } from 'graphql-ws';
 import { GRAPHQL_TRANSPORT_WS_PROTOCOL } from 'graphql-ws';
 import { WebSocketServer } from 'ws';
 import type { RawData, WebSocket } from 'ws';
+import type { Mounts } from '../../platform/http/mounts.js';
 import { serveWithoutUpgrade } from '../../platform/http/odd-requests.js';
 import { refuseForeign } from '../../platform/http/refuse-foreign.js';
 import type { Logger } from '../../platform/logger.js';
@@ -18,6 +19,8 @@ export interface WebSocketOptions {
   /** True where no key is asked for: then a page of another origin must not get in by the user's browser. */
   isOpen: boolean;
   logger: Logger;
+  /** Applications below paths of this server: upgrades that are meant for one of them are handed on. */
+  mounts?: Mounts | undefined;
   maxConnections?: number;
   stuckClientMs?: number;
   pingIntervalMs?: number;
@@ -41,6 +44,11 @@ export function registerWebSockets(
     handleProtocols: (offered) => (offered.has(GRAPHQL_TRANSPORT_WS_PROTOCOL) ? GRAPHQL_TRANSPORT_WS_PROTOCOL : false),
   });
   fastify.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const mounted = options.mounts?.take(request);
+    if (mounted !== undefined && mounted !== fastify) {
+      mounted.server.emit('upgrade', request, socket, head);
+      return;
+    }
     if (!isWebSocket(request, options.path)) {
       serveWithoutUpgrade(fastify.server, request, socket, head);
       return;

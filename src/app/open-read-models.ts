@@ -1,0 +1,47 @@
+import type { OutboxFeed } from '../outbox/outbox.js';
+import { ALL_PROJECTIONS } from '../projections/all-projections.js';
+import { ProgressTracker, type Progress } from '../projections/progress.js';
+import { rebuildProjections } from '../projections/rebuild/rebuild-projections.js';
+import { createProjectionRunner } from '../projections/runner/projection-runner.js';
+import { readProjectionStatus, type ProjectionStatus } from '../projections/status.js';
+import type { LedgerContext } from './process-parts.js';
+
+/** The read models as the other parts of a process see them. */
+export interface OpenReadModels {
+  progress: Progress;
+  status: () => Promise<ProjectionStatus[]>;
+  /** True while this process moves them: then nobody needs to ask the database where they are. */
+  isToldHere: () => boolean;
+}
+
+/** Projections that this process keeps up to date, or stands by for. */
+export async function openProjector(context: LedgerContext, feed: OutboxFeed): Promise<OpenReadModels> {
+  const { ledger, enginePool: pool, logger, onFatal, closers } = context;
+  const runner = createProjectionRunner({
+    pool,
+    ledger,
+    feed,
+    projections: ALL_PROJECTIONS,
+    rebuild: (names, signal) => rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS, names, signal }),
+    onHalt: (halt) => {
+      logger.error({ ...halt, ledger, haltedAt: halt.haltedAt.toString() }, 'a projection has halted');
+    },
+    onNotice: (message, error) => {
+      logger.warn({ err: error, ledger }, message);
+    },
+    onFatal,
+  });
+  await runner.start();
+  closers.add('read models', () => runner.stop());
+  return { progress: runner, status: () => runner.status(), isToldHere: () => runner.isLeader() };
+}
+
+/** Read models that other processes keep up to date: where they stand is asked of the database. */
+export function watchReadModels({ ledger, pool, closers }: LedgerContext): OpenReadModels {
+  const progress = new ProgressTracker(pool, ledger, ALL_PROJECTIONS);
+  closers.add('read models', () => {
+    progress.close();
+    return Promise.resolve();
+  });
+  return { progress, status: () => readProjectionStatus(pool, ledger, ALL_PROJECTIONS), isToldHere: () => false };
+}
