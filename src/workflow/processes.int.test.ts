@@ -183,6 +183,34 @@ describe('two workflows on one database', () => {
     );
   });
 
+  it('of which one is slower with its plan for the same withdrawals take that of the other', async () => {
+    let goOn = (): void => undefined;
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    let asked = 0;
+    const ledger = await open({
+      signer: 'none',
+      wrapNode: (node) => ({
+        ...node,
+        feeRate: async (target) => {
+          asked += 1;
+          // The first has read what waits and which coins there are; meanwhile the second does all of it.
+          if (asked === 1) await held;
+          return await node.feeRate(target);
+        },
+      }),
+    });
+    await ledger.withdraw({ withdrawalId: 'w1', amountSats: 1_000_000n });
+    const slow = ledger.another().runOnce();
+    await until('the slow one plans', () => asked === 1);
+    await ledger.settle();
+    expect(await count(ledger, 'CandidatePrepared')).toBe(1);
+    goOn();
+    await slow;
+    await ledger.settle();
+    expect(ledger.fatal).toEqual([]);
+    expect(await count(ledger, 'CandidatePrepared')).toBe(1);
+  });
+
   it('that both believe they lead pay nobody twice', async () => {
     const ledger = await open();
     for (let n = 0; n < 3; n++) started(ledger.another());
