@@ -176,6 +176,10 @@ async function startServer(start: StartServer): Promise<Running> {
     'maintenance_work_mem=128MB',
     'max_wal_size=4GB',
     'checkpoint_timeout=15min',
+    // Nobody replicates from here. What a transaction writes to a table or index that it has made goes to the file alone, which is on
+    // disk when the transaction ends: a rebuild of the read models writes everything once, not twice.
+    'wal_level=minimal',
+    'max_wal_senders=0',
     // Our statements are short look-ups and appends; compiling them costs more than it saves.
     'jit=off',
     ...start.settings,

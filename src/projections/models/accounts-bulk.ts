@@ -48,21 +48,20 @@ const CHAIN = `chain AS MATERIALIZED (
     WHERE ledger = $1 AND position <= $2 AND type IN ('ChainOpened', 'BlockConnected', 'BlockDisconnected')) c
   WINDOW same_block AS (PARTITION BY stream, coalesce(connected_revision, revision) ORDER BY position))`;
 
-/** Transfers while one tip of `chain c` stood. OFFSET keeps it a look-up of the range of positions in the outbox. */
-const TRANSFERS = `LATERAL (
-  SELECT position, recorded_at, data->>'transferId' AS id, data->>'fromAccountId' AS sender,
-         data->>'toAccountId' AS receiver, (data->>'amountSats')::bigint AS amount
-  FROM outbox
-  WHERE ledger = $1 AND position > c.position AND position < c.next_position AND type = 'TransferSent'
-  OFFSET 0) t`;
-
-/** Withdrawals that were settled while one tip of `chain c` stood. */
-const SETTLEMENTS = `LATERAL (
-  SELECT position, recorded_at, data->>'withdrawalId' AS id, data->>'accountId' AS account,
+/**
+ * Transfers and settled withdrawals while one tip of `chain c` stood, in one pass. OFFSET keeps it a look-up of the range of positions
+ * in the outbox.
+ */
+const PAYMENTS = `LATERAL (
+  SELECT position, recorded_at, type = 'TransferSent' AS is_transfer, coalesce(data->>'transferId', data->>'withdrawalId') AS id,
+         coalesce(data->>'fromAccountId', data->>'accountId') AS payer, data->>'toAccountId' AS receiver,
          (data->>'amountSats')::bigint AS amount, (data->>'feeSats')::bigint AS fee
   FROM outbox
-  WHERE ledger = $1 AND position > c.position AND position < c.next_position AND type = 'WithdrawalSettled'
-  OFFSET 0) s`;
+  WHERE ledger = $1 AND position > c.position AND position < c.next_position AND type IN ('TransferSent', 'WithdrawalSettled')
+  OFFSET 0) p`;
+
+/** Running sum of a bigint: `sum` makes a numeric of it, at several times the cost. Of the session, as the table below. */
+const TOTAL = 'pg_temp.running_total';
 
 /** What withdrawals reserved and gave back, in a table of the session: looked at more than once, and few beside the transfers. */
 const RESERVATIONS = 'pg_temp.account_reservation';
@@ -72,6 +71,7 @@ const RESERVATIONS = 'pg_temp.account_reservation';
  * order; a disconnect ends its entry and adds the opposite one.
  */
 async function fillEntries({ client, ledger, to, schema }: BulkTarget): Promise<void> {
+  await client.query(`CREATE OR REPLACE AGGREGATE ${TOTAL}(bigint) (sfunc = int8pl, stype = int8, initcond = '0')`);
   await client.query(
     `WITH ${CHAIN},
      deposit AS MATERIALIZED (
@@ -88,19 +88,18 @@ async function fillEntries({ client, ledger, to, schema }: BulkTarget): Promise<
        CROSS JOIN LATERAL jsonb_array_elements(p.data->'found'->'received') WITH ORDINALITY AS r(item, place)
        WHERE c.type = 'BlockConnected' AND r.item->>'accountId' IS NOT NULL),
      entry AS (
-       SELECT m.account_id, t.position, m.n, m.type, m.amount, t.id AS reference, NULL::int AS block_height,
-              NULL AS block_hash, c.tip_height AS height, t.recorded_at, ${INFINITY} AS to_position
+       -- Not VALUES: those are prepared anew for every row that they are joined with.
+       SELECT CASE WHEN side = 0 OR NOT is_transfer THEN payer ELSE receiver END AS account_id, p.position,
+              CASE WHEN is_transfer AND payer <> receiver THEN 0 ELSE side END AS n,
+              CASE WHEN is_transfer THEN CASE side WHEN 0 THEN 'transfer-sent' ELSE 'transfer-received' END
+                   ELSE CASE side WHEN 0 THEN 'withdrawal' ELSE 'withdrawal-fee' END END AS type,
+              CASE WHEN side = 0 THEN -amount WHEN is_transfer THEN amount ELSE -fee END AS amount,
+              p.id AS reference, NULL::int AS block_height, NULL AS block_hash, c.tip_height AS height, p.recorded_at,
+              ${INFINITY} AS to_position
        FROM chain c
-       CROSS JOIN ${TRANSFERS}
-       CROSS JOIN LATERAL (VALUES
-         (t.sender, 0, 'transfer-sent', -t.amount),
-         (t.receiver, (t.sender = t.receiver)::int, 'transfer-received', t.amount)) AS m(account_id, n, type, amount)
-       UNION ALL
-       SELECT s.account, s.position, m.n, m.type, m.amount, s.id, NULL, NULL, c.tip_height, s.recorded_at, ${INFINITY}
-       FROM chain c
-       CROSS JOIN ${SETTLEMENTS}
-       CROSS JOIN LATERAL (VALUES (0, 'withdrawal', -s.amount), (1, 'withdrawal-fee', -s.fee)) AS m(n, type, amount)
-       WHERE m.n = 0 OR m.amount <> 0
+       CROSS JOIN ${PAYMENTS}
+       CROSS JOIN generate_series(0, 1) AS side
+       WHERE is_transfer OR side = 0 OR fee <> 0
        UNION ALL
        SELECT account_id, position, n, 'deposit', amount, reference, block_height, hash, block_height, recorded_at,
               coalesce(undone_position, ${INFINITY})
@@ -111,7 +110,7 @@ async function fillEntries({ client, ledger, to, schema }: BulkTarget): Promise<
        FROM deposit WHERE undone_position IS NOT NULL)
      INSERT INTO ${quoted(schema)}.account_entry (account_id, position, n, type, amount_sats, balance_sats, reference,
        block_height, block_hash, height, recorded_at, from_position, to_position)
-     SELECT account_id, position, n, type, amount, sum(amount) OVER (PARTITION BY account_id ORDER BY position, n),
+     SELECT account_id, position, n, type, amount, ${TOTAL}(amount) OVER (PARTITION BY account_id ORDER BY position, n ROWS UNBOUNDED PRECEDING),
             reference, block_height, block_hash, height, recorded_at, position, to_position
      FROM entry`,
     [ledger, to],
@@ -129,8 +128,8 @@ async function fillBooks(target: BulkTarget, table: LadderDefinition): Promise<v
     `WITH ${CHAIN}, lowered AS (
        SELECT * FROM (SELECT *, max(tip_height) OVER (ORDER BY position) AS highest FROM chain) c
        WHERE tip_height < highest)
-     SELECT m.account_id FROM lowered c CROSS JOIN ${TRANSFERS}
-     CROSS JOIN LATERAL (VALUES (t.sender), (t.receiver)) AS m(account_id)
+     SELECT m.account_id FROM lowered c CROSS JOIN ${PAYMENTS}
+     CROSS JOIN LATERAL (VALUES (p.payer), (p.receiver)) AS m(account_id) WHERE p.is_transfer
      UNION
      SELECT r.account_id FROM lowered c JOIN ${RESERVATIONS} r ON r.position > c.position AND r.position < c.next_position`,
     [ledger, to],
@@ -141,11 +140,11 @@ async function fillBooks(target: BulkTarget, table: LadderDefinition): Promise<v
        (account_id, height, received_sats, sent_sats, reserved_sats, from_position)
      SELECT account_id, height, received, sent, reserved, position
      FROM (
-       SELECT account_id, position, height, sum(received) OVER w AS received, sum(sent) OVER w AS sent,
-              sum(reserved) OVER w AS reserved, lead(position) OVER w AS next_position
+       SELECT account_id, position, height, ${TOTAL}(received) OVER w AS received, ${TOTAL}(sent) OVER w AS sent,
+              ${TOTAL}(reserved) OVER w AS reserved, lead(position) OVER w AS next_position
        FROM (${moves(schema)}) m
        WHERE account_id <> ALL ($1::text[])
-       WINDOW w AS (PARTITION BY account_id ORDER BY position, n)) moved
+       WINDOW w AS (PARTITION BY account_id ORDER BY position, n ROWS UNBOUNDED PRECEDING)) moved
      WHERE next_position IS DISTINCT FROM position`,
     [lowered],
   );
@@ -192,7 +191,7 @@ async function climbLadders(
   accounts: readonly string[],
 ): Promise<void> {
   const writer = new BulkWriter([client]);
-  const out = writer.table(schema, table);
+  const out = writer.table(schema, table, client);
   const encode = createCopyEncoder(table);
   const write = (rung: Version<Rung>): void => {
     if (rung.from < rung.to) out.write(encode(rung));

@@ -2,6 +2,8 @@ import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
+import { invariant } from '../../platform/assert.js';
+import { createTableSql } from '../tables/ddl.js';
 import { quoted } from '../tables/identifiers.js';
 import { intervalColumns, physicalColumns } from '../tables/table-definition.js';
 import type { TableDefinition } from '../tables/table-definition.js';
@@ -22,38 +24,52 @@ export interface BulkTable {
   write: (line: string) => void;
 }
 
+interface Target {
+  schema: string;
+  table: TableDefinition;
+  flush: () => void;
+  /** The one that has made the table: in its transaction alone it is to be seen. */
+  client: pg.ClientBase | undefined;
+}
+
 interface Chunk {
-  sql: string;
+  target: Target;
   bytes: Buffer;
 }
 
-/** Streams rows into tables by COPY over a few connections, in the background. */
+/**
+ * Streams rows into new tables by COPY over a few connections, in the background. Each table is made in the transaction that fills
+ * it: with `wal_level = minimal` its rows then go to its file alone, not to the write-ahead log; and frozen, so that nothing writes
+ * them again later. Until `finish` nobody else sees anything.
+ */
 export class BulkWriter {
   readonly #waiting: Chunk[] = [];
+  readonly #clients: readonly pg.ClientBase[];
   readonly #idle: pg.ClientBase[];
-  readonly #tables: { flush: () => void }[] = [];
+  readonly #targets: Target[] = [];
   #running = 0;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
 
+  /** @param clients each in a transaction */
   constructor(clients: readonly pg.ClientBase[]) {
+    this.#clients = clients;
     this.#idle = [...clients];
   }
 
-  table(schema: string, table: TableDefinition): BulkTable {
-    const columns = physicalColumns(table).map(({ name }) => quoted(name));
-    columns.push(...intervalColumns(table));
-    const sql = `COPY ${quoted(schema)}.${quoted(table.name)} (${columns.join(', ')}) FROM STDIN`;
+  /** @param madeBy who has made the table already */
+  table(schema: string, table: TableDefinition, madeBy?: pg.ClientBase): BulkTable {
     let buffer: Buffer | undefined;
     let used = 0;
     const flush = (): void => {
       if (buffer === undefined || used === 0) return;
-      this.#waiting.push({ sql, bytes: buffer.subarray(0, used) });
+      this.#waiting.push({ target, bytes: buffer.subarray(0, used) });
       buffer = undefined;
       used = 0;
       this.#start();
     };
-    this.#tables.push({ flush });
+    const target: Target = { schema, table, flush, client: madeBy };
+    this.#targets.push(target);
     return {
       write: (line) => {
         if (buffer !== undefined && used + line.length * MAX_BYTES_PER_UNIT > buffer.length) flush();
@@ -68,10 +84,15 @@ export class BulkWriter {
     await this.#until(() => this.#waiting.length < MAX_WAITING);
   }
 
-  /** Writes out what is gathered and waits until everything is in the tables. */
+  /** Writes out what is gathered and waits until everything is in the tables, those without a row included. */
   async finish(): Promise<void> {
-    for (const { flush } of this.#tables) flush();
+    for (const { flush } of this.#targets) flush();
     await this.#until(() => this.#waiting.length === 0 && this.#running === 0);
+    const [first] = this.#clients;
+    invariant(first !== undefined, 'there is no connection');
+    for (const { schema, table, client } of this.#targets) {
+      if (client === undefined) await first.query(createTableSql(schema, table));
+    }
   }
 
   async #until(condition: () => boolean): Promise<void> {
@@ -84,18 +105,27 @@ export class BulkWriter {
   }
 
   #start(): void {
-    while (this.#failure === undefined && this.#waiting.length > 0) {
-      const client = this.#idle.pop();
-      const chunk = client === undefined ? undefined : this.#waiting.shift();
-      if (client === undefined || chunk === undefined) return;
+    for (let i = 0; this.#failure === undefined && i < this.#waiting.length;) {
+      const chunk = this.#waiting[i];
+      const client = chunk?.target.client ?? this.#idle.at(-1);
+      if (chunk === undefined || client === undefined || !this.#idle.includes(client)) {
+        i += 1;
+        continue;
+      }
+      this.#waiting.splice(i, 1);
+      this.#idle.splice(this.#idle.indexOf(client), 1);
       this.#running += 1;
       void this.#copy(client, chunk);
     }
   }
 
-  async #copy(client: pg.ClientBase, { sql, bytes }: Chunk): Promise<void> {
+  async #copy(client: pg.ClientBase, { target, bytes }: Chunk): Promise<void> {
+    const { schema, table } = target;
     try {
-      await pipeline(Readable.from([bytes], { objectMode: false }), client.query(copyFrom(sql)));
+      const isNew = target.client === undefined;
+      target.client = client;
+      if (isNew) await client.query(createTableSql(schema, table));
+      await pipeline(Readable.from([bytes], { objectMode: false }), client.query(copyFrom(copySql(schema, table))));
     } catch (error) {
       this.#failure ??= error instanceof Error ? error : new Error(String(error));
     } finally {
@@ -107,4 +137,10 @@ export class BulkWriter {
       wake?.();
     }
   }
+}
+
+function copySql(schema: string, table: TableDefinition): string {
+  const columns = physicalColumns(table).map(({ name }) => quoted(name));
+  columns.push(...intervalColumns(table));
+  return `COPY ${quoted(schema)}.${quoted(table.name)} (${columns.join(', ')}) FROM STDIN (FREEZE)`;
 }

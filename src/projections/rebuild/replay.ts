@@ -91,7 +91,7 @@ async function replayWithin(options: ReplayOptions, window: number): Promise<Cha
     invariant(source !== undefined, 'there is no connection');
     for (const client of others) await prepareBulkSession(client);
     const inSql = options.inSql === true && (await isReadableInSql(options, source));
-    const targets = await createTables(options, source, inSql);
+    const targets = divide(options, inSql);
     const writers = others.slice(0, WRITERS);
     const fillers = others.slice(WRITERS);
     const queue = targets.filter(({ fills }) => fills.length > 0);
@@ -129,11 +129,9 @@ interface Target {
   inMemory: TableDefinition[];
 }
 
-/** Makes the tables and says how each is filled. */
-async function createTables(options: ReplayOptions, client: pg.ClientBase, inSql: boolean): Promise<Target[]> {
-  const targets: Target[] = [];
-  for (const { projection, schema } of options.targets) {
-    for (const table of projection.tables) await client.query(createTableSql(schema, table));
+/** How each table is filled. */
+function divide(options: ReplayOptions, inSql: boolean): Target[] {
+  return options.targets.map(({ projection, schema }) => {
     const bulk = inSql ? (projection.bulk?.tables ?? []) : [];
     const fills = bulk.map(({ table: name, fill }) => {
       const table = projection.tables.find((candidate) => candidate.name === name);
@@ -141,9 +139,8 @@ async function createTables(options: ReplayOptions, client: pg.ClientBase, inSql
       return { table, fill };
     });
     const inMemory = projection.tables.filter((table) => !fills.some((filled) => filled.table === table));
-    targets.push({ projection, schema, fills, inMemory });
-  }
-  return targets;
+    return { projection, schema, fills, inMemory };
+  });
 }
 
 /** Older versions that the SQL reads as it does the present ones: they lack `payoutId` alone, at which it does not look. */
@@ -181,8 +178,11 @@ async function drain<T>(queue: T[], work: (item: T) => Promise<void>): Promise<v
 
 async function fillInSql({ ledger, to }: ReplayOptions, client: pg.ClientBase, target: Target): Promise<void> {
   for (const { table, fill } of target.fills) {
+    await client.query('BEGIN');
+    await client.query(createTableSql(target.schema, table));
     await fill({ client, ledger, to, schema: target.schema });
     await finishTable(client, target.schema, table);
+    await client.query('COMMIT');
   }
 }
 
@@ -199,6 +199,7 @@ async function replayInMemory(
   targets: readonly Target[],
   { window, condition }: { window: number; condition: string | undefined },
 ): Promise<{ context: ChainContext; runtimes: readonly BulkRuntime[] }> {
+  for (const client of writers) await client.query('BEGIN');
   const writer = new BulkWriter(writers);
   const runtimes = targets
     .filter(({ inMemory }) => inMemory.length > 0)
@@ -213,6 +214,7 @@ async function replayInMemory(
   }
   options.onProgress?.('write', options.to);
   await writer.finish();
+  await Promise.all(writers.map((client) => client.query('COMMIT')));
   return { context, runtimes };
 }
 
@@ -255,11 +257,14 @@ async function replayEvents(
 }
 
 async function prepareBulkSession(client: pg.ClientBase): Promise<void> {
-  // A rebuild that a crash interrupts begins anew: nothing of it need be durable before the switch, whose commit flushes all.
-  // Where this process is gone, nobody waits for a statement that may run for minutes.
+  // A rebuild that a crash interrupts begins anew: nothing of it need be durable before the switch, whose commit flushes all. (Rows
+  // that are not logged are on disk when the transaction that made their table ends.) Where this process is gone, nobody waits for a
+  // statement that may run for minutes.
   await client.query(
     `SET synchronous_commit = off; SET maintenance_work_mem = '${MAINTENANCE_MEMORY}'; ` +
-      `SET work_mem = '${MAINTENANCE_MEMORY}'; SET client_connection_check_interval = '1s'; SET jit = off`,
+      `SET work_mem = '${MAINTENANCE_MEMORY}'; SET client_connection_check_interval = '1s'; SET jit = off; ` +
+      // It would keep whole blocks to look them up once.
+      'SET enable_memoize = off',
   );
 }
 
