@@ -60,8 +60,10 @@ export interface CommandParts {
   reads: ReadsAtHead;
   keys: WalletKeys;
   addresses: AddressBook;
-  /** Commands that look whether a script or descriptor is free, and then take it: one after the other. */
+  /** Commands of this process that look whether something is free, and then take it: one after the other. */
   claims: KeyedLock;
+  /** The same among all processes of the ledger, where no stream decides it: scripts and descriptors. */
+  sharedClaims: Pick<KeyedLock, 'run'>;
 }
 
 export interface CommandPartsOptions {
@@ -80,6 +82,7 @@ export interface CommandPartsOptions {
 export function createCommandParts(options: CommandPartsOptions): CommandParts {
   const { ledger, network, store, sleep, keys } = options;
   const reads = new ReadsAtHead(options.reads, options.log);
+  const claims = new KeyedLock();
   return {
     ledger,
     network,
@@ -114,6 +117,9 @@ export function createCommandParts(options: CommandPartsOptions): CommandParts {
     knownPayers: new KnownPayers((limit) => reads.walletsWithDescriptor(limit)),
     keys,
     addresses: new AddressBook(network),
-    claims: new KeyedLock(),
+    claims,
+    sharedClaims: {
+      run: (key, work) => claims.run(key, () => options.log.exclusively(`${ledger} ${key}`, work)),
+    },
   };
 }

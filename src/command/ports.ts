@@ -34,6 +34,12 @@ export interface CommandLog {
   existingEvents(ids: readonly string[]): Promise<Set<string>>;
   /** The event of this id. */
   findEvent(id: string): Promise<RecordedEvent | undefined>;
+  /**
+   * Runs `work` while no other process that writes this log runs any under the same key.
+   *
+   * @throws RetryableError when it does not come to its turn in time
+   */
+  exclusively<T>(key: string, work: () => Promise<T>): Promise<T>;
   /** What the events of these ids say, upcast; without those that do not exist. */
   findData(ids: readonly string[]): Promise<Map<string, Pick<RecordedEvent, 'type' | 'data'>>>;
 }

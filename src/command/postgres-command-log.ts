@@ -3,6 +3,7 @@ import { eventUpcaster } from '../domain/events/upcast.js';
 import type { Outbox } from '../outbox/outbox.js';
 import { RetryableError } from '../platform/errors.js';
 import type { CommandLog } from './ports.js';
+import { createSharedClaims } from './shared-claims.js';
 
 /** By the unique index on the event's id. Ids are made of the ledger's name, so none is of another ledger. */
 const POSITIONS_SQL = 'SELECT id, position FROM outbox WHERE id = ANY($1::uuid[])';
@@ -40,6 +41,7 @@ export function createPostgresCommandLog(options: { pool: pg.Pool; outbox: Outbo
   };
   return {
     head: () => outbox.head(),
+    exclusively: createSharedClaims(pool),
     existingEvents: async (ids) => new Set((await positionsOf(ids)).keys()),
     findEvent: async (id) => {
       const position = (await positionsOf([id])).get(id);

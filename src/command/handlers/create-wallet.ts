@@ -47,12 +47,12 @@ export class CreateWalletHandler implements ICommandHandler<CreateWalletCommand,
   constructor(@Inject(COMMAND_PARTS) private readonly parts: CommandParts) {}
 
   async execute({ context, input }: CreateWalletCommand): Promise<CommandOutcome> {
-    const { runner, claims, knownPayers } = this.parts;
+    const { runner, sharedClaims, knownPayers } = this.parts;
     const stream = walletStream(input.walletId);
     const request = { name: 'create-wallet', input: { ...input }, status: 201 as const };
     const outcome = await runner.run(context, request, stream, (scope) =>
-      // One at a time, so that two wallets with the same descriptor cannot both find it free.
-      claims.run('descriptor', () => this.#decide(input, stream, scope)),
+      // One at a time, in all processes, so that two wallets with the same descriptor cannot both find it free.
+      sharedClaims.run('descriptor', () => this.#decide(input, stream, scope)),
     );
     if (outcome.kind === 'done' && outcome.body['descriptor'] !== null) knownPayers.add(input.walletId);
     return outcome;

@@ -34,7 +34,7 @@ export class WatchScriptHandler implements ICommandHandler<WatchScriptCommand, C
   constructor(@Inject(COMMAND_PARTS) private readonly parts: CommandParts) {}
 
   execute({ context, input }: WatchScriptCommand): Promise<CommandOutcome> {
-    const { runner, claims } = this.parts;
+    const { runner, sharedClaims } = this.parts;
     const stream = walletStream(input.walletId);
     return runner.run(
       context,
@@ -43,7 +43,7 @@ export class WatchScriptHandler implements ICommandHandler<WatchScriptCommand, C
       async (scope): Promise<Result> => {
         const watched = this.#watched(input);
         if (isRejection(watched)) return { kind: 'rejected', rejection: watched, uncertain: false };
-        return await claims.run(`script:${watched.script}`, () => this.#decide(watched, stream, scope));
+        return await sharedClaims.run(`script:${watched.script}`, () => this.#decide(watched, stream, scope));
       },
     );
   }
