@@ -5,9 +5,9 @@ import { accountStream } from '../domain/account/account-state.js';
 import { reserveFunds } from '../domain/account/reserve-funds.js';
 import type { DomainEvent } from '../domain/events/event-types.js';
 import type { PaidWithdrawal, PlannedTransaction } from '../domain/events/payout-events.js';
-import { newEvents } from '../domain/new-event.js';
+import { newEvents, withdrawalEventId } from '../domain/new-event.js';
 import { isRejection } from '../domain/rejection.js';
-import type { AppendRequest, EventStore } from '../eventstore/event-store.js';
+import type { AppendRequest, EventStore, RecordedEvent } from '../eventstore/event-store.js';
 import { createPostgresEventStore } from '../eventstore/postgres-event-store.js';
 import { createPostgresOutbox } from '../outbox/postgres-outbox.js';
 import { InvariantError } from '../platform/assert.js';
@@ -218,6 +218,29 @@ describe('the life of a payout, told step by step', () => {
     await done(commands.startPayout(startedWith([A, B], { payoutId, walletId }), { causationId: 'a-block' }));
     const [event] = await store.readStream(`payout-${payoutId}`, 0n, 1);
     expect(event?.metadata).toEqual({ actor: 'workflow', causationId: 'a-block' });
+  });
+
+  it('gives the request, or the newest event of the payout, for the cause where nobody names one', async () => {
+    const newest = async (stream: string): Promise<RecordedEvent> => {
+      const event = (await store.readStream(stream, 0n, 100)).at(-1);
+      if (event === undefined) throw new Error(`${stream} is empty`);
+      return event;
+    };
+    const causeOf = async (stream: string): Promise<string | undefined> => (await newest(stream)).metadata.causationId;
+    const payout = `payout-${payoutId}`;
+    await done(start());
+    expect(await causeOf(payout)).toBe(withdrawalEventId('main', A.withdrawalId));
+    const started = (await newest(payout)).id;
+    await done(assign(A));
+    await done(assign(B));
+    expect(await causeOf(`withdrawal-${B.withdrawalId}`)).toBe(started);
+    await done(reserve());
+    expect(await causeOf(`wallet-${walletId}`)).toBe(started);
+    await done(prepare());
+    expect(await causeOf(payout)).toBe(started);
+    const prepared = (await newest(payout)).id;
+    await done(commands.recordSigned(forPayout(signedForm(0, plan, txid))));
+    expect(await causeOf(payout)).toBe(prepared);
   });
 
   it('is one event where the acknowledgement was lost', async () => {

@@ -43,6 +43,7 @@ import { cancelWithdrawal } from '../domain/withdrawal/cancel-withdrawal.js';
 import { deferWithdrawal } from '../domain/withdrawal/defer-withdrawal.js';
 import { failWithdrawal } from '../domain/withdrawal/fail-withdrawal.js';
 import { withdrawalStream, type WithdrawalState } from '../domain/withdrawal/withdrawal-state.js';
+import { withdrawalEventId } from '../domain/new-event.js';
 import type { EventMetadata } from '../eventstore/event-store.js';
 import { InvariantError } from '../platform/assert.js';
 import type { CommandParts } from './command-parts.js';
@@ -54,7 +55,10 @@ import type { StreamDecider } from './stream-decider.js';
 export type Told<S> =
   { kind: 'done'; position: bigint; state: S } | { kind: 'unchanged'; position?: undefined; state: S };
 
-/** What events say of why they are there; by default that the workflow did it. */
+/**
+ * What events say of why they are there. By default that the workflow did it, because of the newest event of the payout that it is about, or of the
+ * stream that it is told to.
+ */
 export type Cause = EventMetadata;
 
 type Telling<C, S> = (command: C, cause?: Cause) => Promise<Told<S> | Rejection>;
@@ -103,14 +107,15 @@ export function createLedgerCommands(parts: CommandParts): LedgerCommands {
   const { accounts, wallets, withdrawals, payouts } = parts;
   /** A command whose decision needs its stream alone. */
   const onStream =
-    <C, S>(
+    <C extends About, S>(
       decider: StreamDecider<S>,
       streamOf: (command: C) => string,
       decide: (command: C, state: S) => DomainEvent[] | Rejection,
     ): Telling<C, S> =>
     (command, cause) =>
-      tell(parts.ledger, decider, {
+      tell(parts, decider, {
         stream: streamOf(command),
+        command,
         cause,
         prepare: () => Promise.resolve(undefined),
         decide: (state) => decide(command, state),
@@ -122,8 +127,9 @@ export function createLedgerCommands(parts: CommandParts): LedgerCommands {
 
   return {
     releaseFunds: (command, cause) =>
-      tell(parts.ledger, accounts, {
+      tell(parts, accounts, {
         stream: ofAccount(command),
+        command,
         cause,
         prepare: () => hasEnded(parts, command),
         decide: (state, ended) =>
@@ -132,8 +138,9 @@ export function createLedgerCommands(parts: CommandParts): LedgerCommands {
             : reject('withdrawal-not-cancellable', `Withdrawal '${command.withdrawalId}' is not ${command.reason}.`),
       }),
     settleWithdrawal: (command, cause) =>
-      tell(parts.ledger, accounts, {
+      tell(parts, accounts, {
         stream: ofAccount(command),
+        command,
         cause,
         prepare: () => isSettled(parts, command),
         decide: (state, settled) =>
@@ -143,8 +150,9 @@ export function createLedgerCommands(parts: CommandParts): LedgerCommands {
       }),
     reserveCoins: onStream(wallets, ofWallet, reserveCoins),
     releaseCoins: (command, cause) =>
-      tell(parts.ledger, wallets, {
+      tell(parts, wallets, {
         stream: ofWallet(command),
+        command,
         cause,
         prepare: () => payouts.read(ofPayout(command)),
         decide: (state, payout) =>
@@ -153,8 +161,9 @@ export function createLedgerCommands(parts: CommandParts): LedgerCommands {
     assignWithdrawal: onStream(withdrawals, ofWithdrawal, assignWithdrawal),
     deferWithdrawal: onStream(withdrawals, ofWithdrawal, deferWithdrawal),
     cancelWithdrawal: (command, cause) =>
-      tell(parts.ledger, withdrawals, {
+      tell(parts, withdrawals, {
         stream: ofWithdrawal(command),
+        command,
         cause,
         prepare: (state) => payoutThatLetGo(parts, command.withdrawalId, state),
         decide: (state, letGoBy) =>
@@ -163,8 +172,9 @@ export function createLedgerCommands(parts: CommandParts): LedgerCommands {
             : cancelWithdrawal(command, state, { isRemovedFrom: (payoutId) => payoutId === letGoBy }),
       }),
     failWithdrawal: (command, cause) =>
-      tell(parts.ledger, withdrawals, {
+      tell(parts, withdrawals, {
         stream: ofWithdrawal(command),
+        command,
         cause,
         prepare: () => payouts.read(ofPayout(command)),
         decide: (state, { resolution }) =>
@@ -173,8 +183,9 @@ export function createLedgerCommands(parts: CommandParts): LedgerCommands {
             : reject('payout-not-ready', `Payout '${command.payoutId}' was not given up.`),
       }),
     startPayout: (command, cause) =>
-      tell(parts.ledger, payouts, {
+      tell(parts, payouts, {
         stream: ofPayout(command),
+        command,
         cause,
         prepare: (state) => (state.started === null ? unlikeTheLog(parts, command) : Promise.resolve(undefined)),
         decide: (state, unlike) =>
@@ -182,8 +193,9 @@ export function createLedgerCommands(parts: CommandParts): LedgerCommands {
       }),
     removeWithdrawal: onStream(payouts, ofPayout, removeWithdrawal),
     prepareCandidate: (command, cause) =>
-      tell(parts.ledger, payouts, {
+      tell(parts, payouts, {
         stream: ofPayout(command),
+        command,
         cause,
         prepare: (state) => prepareFacts(parts, command, state),
         decide: (state, facts) => prepareCandidate(command, state, facts),
@@ -204,19 +216,29 @@ export function createLedgerCommands(parts: CommandParts): LedgerCommands {
   };
 }
 
+/** What a command says it is about. */
+interface About {
+  payoutId?: string;
+  withdrawalId?: string | null;
+  withdrawals?: readonly { withdrawalId: string }[];
+}
+
 interface Tell<S, F> {
   stream: string;
+  command: About;
   cause: Cause | undefined;
   prepare: (newest: S) => Promise<F>;
   decide: (state: S, facts: F) => DomainEvent[] | Rejection;
 }
 
 async function tell<S, F>(
-  ledger: string,
+  parts: CommandParts,
   decider: StreamDecider<S>,
   request: Tell<S, F>,
 ): Promise<Told<S> | Rejection> {
   const { stream, cause = {} } = request;
+  const { ledger } = parts;
+  const elsewhere = cause.causationId === undefined ? await causeElsewhere(parts, request) : null;
   const result = await decider.run<F, S>({
     stream,
     prepare: ({ newest }) => request.prepare(newest),
@@ -224,10 +246,11 @@ async function tell<S, F>(
       const events = request.decide(state, facts);
       return isRejection(events) ? events : { events, detail: events.reduce(decider.evolve, state) };
     },
-    toAppend: ({ events }, revision) => ({
-      events: decidedEvents(events, { ledger, stream, revision }, { ...BY_WORKFLOW, ...cause }),
-      idempotency: undefined,
-    }),
+    toAppend: ({ events }, revision, after) => {
+      const causationId = elsewhere ?? after ?? beginning(ledger, request);
+      const metadata = { ...BY_WORKFLOW, ...(causationId === null ? {} : { causationId }), ...cause };
+      return { events: decidedEvents(events, { ledger, stream, revision }, metadata), idempotency: undefined };
+    },
   });
   switch (result.kind) {
     case 'appended':
@@ -239,4 +262,22 @@ async function tell<S, F>(
     case 'key-used':
       throw new InvariantError(`what is told to ${stream} has no idempotency key`);
   }
+}
+
+/** What is told to other streams because of a payout, or to an account because of a withdrawal that ended. */
+async function causeElsewhere(
+  { payouts, withdrawals }: CommandParts,
+  { stream, command: { payoutId, withdrawalId } }: Pick<Tell<unknown, unknown>, 'stream' | 'command'>,
+): Promise<string | null> {
+  if (payoutId !== undefined) {
+    return payoutStream(payoutId) === stream ? null : await payouts.lastEventId(payoutStream(payoutId));
+  }
+  if (withdrawalId === undefined || withdrawalId === null || withdrawalStream(withdrawalId) === stream) return null;
+  return await withdrawals.lastEventId(withdrawalStream(withdrawalId));
+}
+
+/** Where nothing stands before it: the request. */
+function beginning(ledger: string, { command }: Pick<Tell<unknown, unknown>, 'command'>): string | null {
+  const first = command.withdrawalId ?? command.withdrawals?.[0]?.withdrawalId;
+  return typeof first === 'string' ? withdrawalEventId(ledger, first) : null;
 }

@@ -10,6 +10,8 @@ const PAGE = 1_000;
 export interface Versioned<S> {
   state: S;
   revision: ExpectedRevision;
+  /** Of the last event in it; null where there is none. */
+  eventId: string | null;
 }
 
 export interface Evolution<S> {
@@ -35,7 +37,7 @@ export class StreamCell<S> {
     private readonly store: EventStore,
     private readonly evolution: Evolution<S>,
   ) {
-    this.#committed = { state: evolution.initialState, revision: 'no-stream' };
+    this.#committed = { state: evolution.initialState, revision: 'no-stream', eventId: null };
   }
 
   get committed(): Versioned<S> {
@@ -69,12 +71,13 @@ export class StreamCell<S> {
   }
 
   /** Builds on an append that is on its way; call at once after it was submitted, in the same turn as the decision. */
-  advance(events: readonly DomainEvent[]): { generation: number; after: Versioned<S> } {
+  advance(events: readonly DomainEvent[], lastEventId: string | null): { generation: number; after: Versioned<S> } {
     const from = this.#tentative;
     invariant(from !== undefined, 'a decision is made on a loaded stream');
     const after: Versioned<S> = {
       state: events.reduce(this.evolution.evolve, from.state),
       revision: (from.revision === 'no-stream' ? -1n : from.revision) + BigInt(events.length),
+      eventId: lastEventId ?? from.eventId,
     };
     this.#tentative = after;
     return { generation: this.#generation, after };
@@ -109,7 +112,7 @@ export class StreamCell<S> {
     // Appends that were built on what was dropped must have settled: else they could move the stream behind this read.
     await this.settled();
     const generation = this.#generation;
-    let { state, revision } = this.#committed;
+    let { state, revision, eventId } = this.#committed;
     for (;;) {
       const from = revision === 'no-stream' ? 0n : revision + 1n;
       const events = await this.store.readStream(this.stream, from, PAGE);
@@ -118,12 +121,12 @@ export class StreamCell<S> {
         invariant(isEventType(event.type), `stream ${this.stream} holds known events: ${event.type}`);
         // Checked when it was written, upcast when it was read.
         state = this.evolution.evolve(state, { type: event.type, data: event.data } as DomainEvent);
-        revision = event.revision;
+        ({ revision, id: eventId } = event);
       }
       if (events.length < PAGE) break;
     }
     if (generation !== this.#generation) return;
-    this.#committed = { state, revision };
+    this.#committed = { state, revision, eventId };
     this.#tentative = this.#committed;
   }
 }

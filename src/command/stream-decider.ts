@@ -36,10 +36,14 @@ export interface DecideRequest<S, F, D> {
   prepare: (known: { newest: S; committed: S }, attempt: number) => Promise<F>;
   /** Pure and synchronous. `again`: the facts do not reach far enough, look them up once more. */
   decide: (state: S, facts: F) => Decision<D> | Rejection | 'again';
-  /** The events ready for the store, and the idempotency record. `revision`: that the first of them will have. */
+  /**
+   * The events ready for the store, and the idempotency record. `revision`: that the first of them will have. `after`: the event that
+   * was decided upon, the last of the stream.
+   */
   toAppend: (
     decision: Decision<D>,
     revision: bigint,
+    after: string | null,
   ) => { events: readonly NewEvent[]; idempotency: AppendRequest['idempotency'] };
 }
 
@@ -163,6 +167,7 @@ export class StreamDecider<S> {
     const { events, idempotency } = request.toAppend(
       decision,
       version.revision === 'no-stream' ? 0n : version.revision + 1n,
+      version.eventId,
     );
     const appending = this.options.store.append({
       stream: request.stream,
@@ -170,7 +175,7 @@ export class StreamDecider<S> {
       events,
       ...(idempotency === undefined ? {} : { idempotency }),
     });
-    const advance = cell.advance(decision.events);
+    const advance = cell.advance(decision.events, events.at(-1)?.id ?? null);
     cell.track(appending);
     let result: AppendResult;
     try {
@@ -265,6 +270,13 @@ export class StreamDecider<S> {
     const cell = this.#cell(stream);
     await cell.ready();
     return cell.committed.state;
+  }
+
+  /** The last event of a stream that this process knows of; null where it has none. */
+  async lastEventId(stream: string): Promise<string | null> {
+    const cell = this.#cell(stream);
+    await cell.ready();
+    return cell.committed.eventId;
   }
 
   #cell(stream: string): StreamCell<S> {

@@ -10,7 +10,7 @@ import { prepare } from './steps/prepare.js';
 import { replace } from './steps/replace.js';
 import { holdBack, isUnsigned } from './steps/hold-back.js';
 import { askSigner } from './steps/sign.js';
-import { mustTell } from './tell.js';
+import { becauseOfTheChain, mustTell } from './tell.js';
 import type { WorkflowParts } from './workflow-parts.js';
 
 /** Steps of one payout in a row; a payment from nothing to sent takes four. Then others get their turn. */
@@ -105,7 +105,7 @@ async function perform(
       await mustTell(parts, commands.refuseBump({ payoutId, reason: step.reason, detail: step.detail }));
       return AGAIN;
     case 'settle':
-      await mustTell(parts, commands.settlePayout({ payoutId, txid: step.txid }));
+      await mustTell(parts, commands.settlePayout({ payoutId, txid: step.txid }, becauseOfTheChain(parts)));
       await tellAccounts(parts, payoutId, await commands.payoutState(payoutId));
       await freeOwnChange(parts, payoutId, state);
       return AGAIN;
@@ -115,11 +115,14 @@ async function perform(
     case 'halt': {
       const { outpoint, byTxid, blockHash, height } = step;
       if (await recogniseInBlock(parts, payout, step)) return AGAIN;
-      await mustTell(parts, commands.haltPayout({ payoutId, outpoint, byTxid, blockHash, height }));
+      await mustTell(
+        parts,
+        commands.haltPayout({ payoutId, outpoint, byTxid, blockHash, height }, becauseOfTheChain(parts)),
+      );
       return AGAIN;
     }
     case 'resume':
-      await mustTell(parts, commands.resumePayout({ payoutId, byTxid: step.byTxid }));
+      await mustTell(parts, commands.resumePayout({ payoutId, byTxid: step.byTxid }, becauseOfTheChain(parts)));
       // What conflicted with the foreign spend has left every mempool.
       parts.agenda.delay(payoutId, 'offerMs', 0);
       return AGAIN;

@@ -36,6 +36,11 @@ export interface Told {
   position?: bigint | undefined;
 }
 
+/** The event because of which something is told, where it is not the newest one of the payout. */
+export interface Cause {
+  causationId?: string;
+}
+
 /**
  * What the workflow tells the ledger. Every command is idempotent by the state of its stream and decided there: one that comes twice, or late,
  * or from a second process, changes nothing.
@@ -59,10 +64,10 @@ export interface WorkflowCommands {
   deferPayout(command: PayoutDeferred): Promise<Told | Rejection>;
   requestBump(command: BumpRequested): Promise<Told | Rejection>;
   refuseBump(command: BumpRefused): Promise<Told | Rejection>;
-  haltPayout(command: PayoutHalted): Promise<Told | Rejection>;
-  resumePayout(command: PayoutResumed): Promise<Told | Rejection>;
-  settlePayout(command: SettlePayout): Promise<Told | Rejection>;
-  closePayout(command: ClosePayout): Promise<Told | Rejection>;
+  haltPayout(command: PayoutHalted, cause?: Cause): Promise<Told | Rejection>;
+  resumePayout(command: PayoutResumed, cause?: Cause): Promise<Told | Rejection>;
+  settlePayout(command: SettlePayout, cause?: Cause): Promise<Told | Rejection>;
+  closePayout(command: ClosePayout, cause?: Cause): Promise<Told | Rejection>;
   payoutState(payoutId: string): Promise<PayoutState>;
   walletState(walletId: string): Promise<WalletState>;
   /** The bytes of a signed candidate, in hex. */

@@ -1,6 +1,6 @@
 import { isRejection, type Rejection } from '../domain/rejection.js';
 import { RetryableError } from '../platform/errors.js';
-import type { Told } from './ports.js';
+import type { Cause, Told } from './ports.js';
 import type { WorkflowParts } from './workflow-parts.js';
 
 /** Waits for a command and remembers how far the ledger has come with it. */
@@ -26,6 +26,11 @@ export async function mustTell(
   const result = await tell(parts, telling);
   if (isRejection(result)) throw new OvertakenError(result.detail, { rejected: result.rejected });
   return result;
+}
+
+/** Of what the chain calls for. */
+export function becauseOfTheChain({ lastBlock: { eventId } }: Pick<WorkflowParts, 'lastBlock'>): Cause {
+  return eventId === null ? {} : { causationId: eventId };
 }
 
 /** Tells many things, some at a time. */

@@ -53,6 +53,8 @@ export interface WorkflowParts {
   agenda: Agenda;
   /** The highest position that this workflow has written. */
   written: { position: bigint };
+  /** The last block that was put on the chain or taken off it while this workflow looked; null where none was. */
+  lastBlock: { eventId: string | null };
   nodeGate: Gate;
   signerGates: Readonly<Record<Signer, Gate>>;
   /** Questions to signers that may take their time; they do not hold up payouts that need no signature. */

@@ -89,6 +89,8 @@ export function createWorkflow(options: WorkflowOptions): Workflow {
     const followed = (async () => {
       for await (const batch of feed.follow(head, AbortSignal.any([signal, following.signal]))) {
         const noticed = watch.notice(batch.events);
+        const block = batch.events.findLast(({ type }) => type === 'BlockConnected' || type === 'BlockDisconnected');
+        if (block !== undefined) parts.lastBlock.eventId = block.id;
         const last = batch.events.at(-1);
         if (last !== undefined && last.position > parts.written.position) parts.written.position = last.position;
         if (noticed.chain) state.due = { after: null };
@@ -189,6 +191,7 @@ function makeParts(options: WorkflowOptions, wake: () => void): { parts: RoundPa
     ...options,
     agenda,
     written: { position: 0n },
+    lastBlock: { eventId: null },
     nodeGate: gate(500, 30_000),
     signerGates: { none: gate(1_000, 60_000), http: gate(1_000, 60_000), local: gate(1_000, 60_000) },
     pool: new TaskPool(options.payoutsAtOnce ?? PAYOUTS_AT_ONCE, (payoutId, again) => {

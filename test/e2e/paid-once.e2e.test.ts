@@ -203,6 +203,15 @@ async function stillOpen(): Promise<number> {
   return Number(rows[0]?.count);
 }
 
+/** What the workflow wrote without an earlier event that it names as the cause. */
+async function causeless(): Promise<unknown[]> {
+  const { rows } = await database.pool.query<object>(
+    `SELECT e.position, e.type, e.metadata FROM outbox e WHERE e.ledger = 'main' AND e.metadata->>'actor' = 'workflow' AND NOT EXISTS (
+       SELECT FROM outbox c WHERE c.ledger = 'main' AND c.id::text = e.metadata->>'causationId' AND c.position < e.position)`,
+  );
+  return rows;
+}
+
 describe('a stranger who tries to make it pay twice', () => {
   it(
     `kills, reorganises, raises, cancels, lies as a signer and asks from a hundred clients: all is paid once (seed ${SEED})`,
@@ -252,6 +261,8 @@ describe('a stranger who tries to make it pay twice', () => {
       await expect.poll(stillOpen, { timeout: WAIT_MS, message: 'payouts that are not closed' }).toBe(0);
       expect(await ledger.stop()).toBe(0);
       expect(await runTallystick(['verify', '--json'], environment()), 'verify').toMatchObject({ code: 0 });
+
+      expect(await causeless()).toEqual([]);
 
       // Every address that was ever named has got what it should: those of what was taken back nothing.
       const output: unknown = expect.stringContaining(`${addressesUsed} addresses`);

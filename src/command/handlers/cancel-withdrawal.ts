@@ -114,8 +114,8 @@ export class CancelWithdrawalHandler implements ICommandHandler<CancelWithdrawal
 
   /** What follows from the decision. Answers the position of the last event of it: the same each time. */
   async #finish(context: CommandContext, { withdrawalId, reason }: CancelWithdrawalInput): Promise<bigint> {
-    const { correlationId, traceparent, actor, idempotencyKey } = context;
-    const cause = { correlationId, traceparent, actor, causationId: idempotencyKey };
+    const { correlationId, traceparent, actor } = context;
+    const cause = { correlationId, traceparent, actor };
     const requested = await requestedWithdrawal(this.parts, withdrawalId);
     invariant(!isRejection(requested), `withdrawal ${withdrawalId} was there a moment ago`);
     const { accountId } = requested;

@@ -1,7 +1,7 @@
 import type { PayoutState } from '../../domain/payout/payout-state.js';
 import { coinsReservedFor } from '../../domain/wallet/wallet-state.js';
 import { outpointsOf, viewOf } from '../payout-view.js';
-import { forEachBounded, mustTell } from '../tell.js';
+import { becauseOfTheChain, forEachBounded, mustTell } from '../tell.js';
 import type { WorkflowParts } from '../workflow-parts.js';
 
 /** Accounts told at once: their appends are gathered into few commits. */
@@ -35,7 +35,7 @@ export async function close(
   { txid, childTxids }: { txid: string; childTxids: readonly string[] },
 ): Promise<void> {
   await tellAccounts(parts, payoutId, state);
-  await mustTell(parts, parts.commands.closePayout({ payoutId, txid, childTxids }));
+  await mustTell(parts, parts.commands.closePayout({ payoutId, txid, childTxids }, becauseOfTheChain(parts)));
   await giveCoinsBack(parts, payoutId, await parts.commands.payoutState(payoutId));
 }
 
