@@ -3,7 +3,7 @@ import { outpointsOf } from '../../src/domain/payout/payout-candidates.js';
 import { quoted, readSchema } from '../../src/projections/tables/identifiers.js';
 import type { AuditedPayout } from './auditor.js';
 import type { Simulation } from './simulation.js';
-import { ACCOUNTS, POLICY, WALLET } from './simulation.js';
+import { ACCOUNTS, POLICY, WALLETS } from './scenario.js';
 
 /** Looks at everything that must hold at every quiet moment. Answers what does not. */
 export async function findProblems(simulation: Simulation, pool: pg.Pool, ledger: string): Promise<string[]> {
@@ -58,18 +58,30 @@ function roundOf({ prepared }: AuditedPayout, inputs: readonly string[]): number
   return prepared.find(({ transaction }) => outpointsOf(transaction).join() === inputs.join())?.round ?? -1;
 }
 
-function wrongBooks({ auditor, chain, keys, evidence }: Simulation): string[] {
+function wrongBooks({ auditor, chain, evidence, scriptsOf }: Simulation): string[] {
   const problems: string[] = [];
   const { books } = auditor;
-  const scripts = keys.scripts();
-  const held = chain.unspentOf(scripts).reduce((sum, { amountSats }) => sum + amountSats, 0n);
-  if (books.of(`wallet:${WALLET}`) !== held) {
-    problems.push(`wallet ${WALLET} holds ${held} on the chain, and ${books.of(`wallet:${WALLET}`)} in the books`);
+  const scripts = new Set<string>();
+  for (const walletId of WALLETS) {
+    const own = scriptsOf(walletId);
+    for (const script of own) scripts.add(script);
+    const held = chain.unspentOf(own).reduce((sum, { amountSats }) => sum + amountSats, 0n);
+    if (books.of(`wallet:${walletId}`) !== held) {
+      problems.push(
+        `wallet ${walletId} holds ${held} on the chain, and ${books.of(`wallet:${walletId}`)} in the books`,
+      );
+    }
   }
+  // A signer that sends by itself sends what was prepared: ours from the first block on, where its txid was known and not void.
+  const awaited = new Set(
+    [...auditor.payouts.values()].flatMap(({ prepared }) =>
+      prepared.filter(({ isVoid }) => !isVoid).map(({ transaction }) => transaction.txid),
+    ),
+  );
   // Coins that a transaction which is none of ours took: in suspense, but for what a person said was paid by it.
   let taken = 0n;
   for (const txid of chain.places.keys()) {
-    if (evidence.recordedSigned.has(txid)) continue;
+    if (evidence.recordedSigned.has(txid) || awaited.has(txid)) continue;
     for (const input of chain.known.get(txid)?.inputs ?? []) {
       const coin = chain.outputOf(input);
       if (coin !== undefined && scripts.has(coin.script)) taken += coin.amountSats;
@@ -138,7 +150,7 @@ async function wrongAccounts(
 }
 
 /** Counts at the recipients, on the chain alone: nobody got twice what is owed to them once, and who is said to be paid is. */
-function wrongPayments({ auditor, chain, foreign }: Simulation): string[] {
+function wrongPayments({ auditor, chain, evidence, foreign }: Simulation): string[] {
   const problems: string[] = [];
   const owed = new Map<string, { live: number; paid: number; ids: string[] }>();
   for (const [id, { requested, end, payoutId }] of auditor.withdrawals) {
@@ -163,9 +175,10 @@ function wrongPayments({ auditor, chain, foreign }: Simulation): string[] {
   for (const script of new Set([...auditor.withdrawals.values()].map(({ requested }) => requested.script))) {
     const got = new Map<string, number>();
     for (const { amountSats, txid } of chain.paidTo(script)) {
-      // A stranger may pay whom he likes: also one that was cancelled before anybody could know of it.
-      if (foreign.has(txid) && owed.get(`${script} ${amountSats}`)?.live === 0) continue;
-
+      // A stranger may pay whom he likes, also one that was cancelled before anybody could know of it; and so may a signer that breaks
+      // the rule to bring back what it signs.
+      const isOwn = !foreign.has(txid) && (!evidence.sentBySigner.has(txid) || evidence.recordedSigned.has(txid));
+      if (!isOwn && owed.get(`${script} ${amountSats}`)?.live === 0) continue;
       got.set(`${script} ${amountSats}`, (got.get(`${script} ${amountSats}`) ?? 0) + 1);
     }
     for (const [key, times] of got) {

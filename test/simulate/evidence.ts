@@ -8,6 +8,8 @@ export class Evidence {
   readonly recordedSigned = new Set<string>();
   /** Txids that the node was ever sent, or asked about. */
   readonly sent = new Set<string>();
+  /** Txids that the signer has broadcast by itself. */
+  readonly sentBySigner = new Set<string>();
   /** What must never happen, and did. */
   readonly violations: string[] = [];
 

@@ -9,6 +9,7 @@ import { createManualSigner } from '../../src/bitcoin/payment/manual-signer.js';
 import { createCommandParts, type CommandParts } from '../../src/command/command-parts.js';
 import { createLedgerCommands } from '../../src/command/ledger-commands.js';
 import { createPostgresCommandLog } from '../../src/command/postgres-command-log.js';
+import type { AppendRequest } from '../../src/eventstore/event-store.js';
 import { createPostgresEventStore } from '../../src/eventstore/postgres-event-store.js';
 import type { Outbox } from '../../src/outbox/outbox.js';
 import { createPostgresFeed } from '../../src/outbox/postgres-feed.js';
@@ -18,10 +19,11 @@ import { createPayoutWork } from '../../src/projections/read/payout-work.js';
 import { rebuildProjections } from '../../src/projections/rebuild/rebuild-projections.js';
 import { createProjectionRunner } from '../../src/projections/runner/projection-runner.js';
 import { createManualSigning } from '../../src/workflow/payout-signing.js';
-import { createWorkflow } from '../../src/workflow/workflow.js';
+import { createWorkflow, type Workflow } from '../../src/workflow/workflow.js';
 import type { PaymentPolicy } from '../../src/workflow/workflow-parts.js';
 import type { Evidence } from './evidence.js';
 import { KilledError, mortalStore, type Life } from './mortal-store.js';
+import { inTurn, type Turns } from './turns.js';
 
 const READ_WAIT_MS = 20_000;
 
@@ -34,6 +36,7 @@ export interface ProcessParts {
   signer: PsbtSigner;
   evidence: Evidence;
   life: Life;
+  turns: Turns;
   /** Milliseconds since 1970. */
   now: () => number;
   random: () => number;
@@ -50,12 +53,13 @@ export interface LedgerProcess {
   /** Follows the chain; then the read models know everything that is in the log. */
   follow(): Promise<void>;
   /** Follows the chain, and does all that can be done now, at most so many rounds. */
-  settle(rounds: number): Promise<void>;
+  /** With two leaders, both believe that they lead, at the same time. */
+  settle(rounds: number, leaders?: number): Promise<void>;
   close(): Promise<void>;
 }
 
 export async function startProcess(process: ProcessParts): Promise<LedgerProcess> {
-  const { pool, ledger, policy, source, node, signer, evidence, life, now, random } = process;
+  const { pool, ledger, policy, source, evidence, life, turns, now, random } = process;
   const fatal: unknown[] = [];
   const trouble: unknown[] = [];
   const onFatal = (error: unknown): void => {
@@ -65,6 +69,8 @@ export async function startProcess(process: ProcessParts): Promise<LedgerProcess
   const durable = createPostgresEventStore({ pool, ledger, onCommitted: (batch) => feed.committed(batch) });
   const store = mortalStore(durable, life, evidence);
   const outbox = createPostgresOutbox({ pool, ledger });
+  const node = inTurn(turns, process.node);
+  const signer = inTurn(turns, process.signer);
   const runner = createProjectionRunner({
     pool,
     ledger,
@@ -90,45 +96,59 @@ export async function startProcess(process: ProcessParts): Promise<LedgerProcess
     onFatal,
     limits: { pollMs: 3_600_000 },
   });
-  const work = createPayoutWork({ database: pool, ledger, progress: runner });
-  const parts = createCommandParts({
-    ledger,
-    network: 'regtest',
-    store,
-    reads: createCommandReads(pool, ledger, runner),
-    log: createPostgresCommandLog({ pool, outbox }),
-    keys: { ensure: () => Promise.reject(new Error('no wallet here has keys of the ledger')) },
-    sleep: () => new Promise((resolve) => setImmediate(resolve)),
-    signing: createManualSigning({ network: 'regtest', node, walletOf: (walletId) => work.wallet(walletId) }),
-    evidence: createChainEvidence({ pool, ledger, blocks: (hashes) => source.blocks(hashes) }),
-  });
-  const workflow = createWorkflow({
-    network: 'regtest',
-    policy,
-    commands: createLedgerCommands(parts),
-    work,
-    node,
-    signers: { none: createManualSigner(), http: signer, local: createManualSigner() },
-    outbox,
-    feed,
-    lead: (signal, lead) => lead(signal),
-    now,
-    random,
-    sleep: () => new Promise((resolve) => setImmediate(resolve)),
-    payoutsAtOnce: 1,
-    events: {
-      offered: () => undefined,
-      signerAnswered: () => undefined,
-      trouble: (_what, error) => trouble.push(error),
-    },
-    onFatal,
-  });
-
   const readModelsKnow = async (): Promise<bigint> => {
     const head = await outbox.head();
     await runner.waitFor(head, undefined, READ_WAIT_MS);
     return head;
   };
+  // Every answer is that of the moment at which it is given, and not of a moment that the clock decides.
+  const work = inTurn(turns, createPayoutWork({ database: pool, ledger, progress: runner }), readModelsKnow);
+  const reads = inTurn(turns, createCommandReads(pool, ledger, runner), readModelsKnow);
+  const log = inTurn(turns, createPostgresCommandLog({ pool, outbox }));
+  const evidenceOfChain = createChainEvidence({ pool, ledger, blocks: (hashes) => source.blocks(hashes) });
+  /** What one process knows of the streams, and the workflow that runs in it. */
+  const start = (name: string): { parts: CommandParts; workflow: Workflow } => {
+    // Appends to one stream keep their order, as they do in the appender of a process.
+    const keyOf = (method: string, [request]: readonly unknown[]): string | undefined =>
+      method === 'append' ? `${name} ${(request as AppendRequest).stream}` : undefined;
+    const parts = createCommandParts({
+      ledger,
+      network: 'regtest',
+      store: inTurn(turns, store, undefined, keyOf),
+      reads,
+      log,
+      keys: { ensure: () => Promise.reject(new Error('no wallet here has keys of the ledger')) },
+      sleep: () => new Promise((resolve) => setImmediate(resolve)),
+      signing: createManualSigning({ network: 'regtest', node, walletOf: (walletId) => work.wallet(walletId) }),
+      evidence: inTurn(turns, evidenceOfChain, readModelsKnow),
+    });
+    const workflow = createWorkflow({
+      network: 'regtest',
+      policy,
+      commands: createLedgerCommands(parts),
+      work,
+      node,
+      signers: { none: createManualSigner(), http: signer, local: createManualSigner() },
+      outbox: inTurn(turns, outbox),
+      feed,
+      lead: (signal, lead) => lead(signal),
+      now,
+      random,
+      sleep: () => new Promise((resolve) => setImmediate(resolve)),
+      payoutsAtOnce: 1,
+      events: {
+        offered: () => undefined,
+        signerAnswered: () => undefined,
+        trouble: (_what, error) => trouble.push(error),
+      },
+      onFatal,
+    });
+    return { parts, workflow };
+  };
+  const first = start('first');
+  /** Another process that has taken over, and does not know that the first still runs. */
+  const second = start('second');
+
   const close = async (): Promise<void> => {
     life.isDead = true;
     await follower.stop();
@@ -144,7 +164,7 @@ export async function startProcess(process: ProcessParts): Promise<LedgerProcess
   }
   return {
     life,
-    parts,
+    parts: first.parts,
     outbox,
     trouble,
     fatal,
@@ -152,14 +172,17 @@ export async function startProcess(process: ProcessParts): Promise<LedgerProcess
       await follower.syncNow();
       await readModelsKnow();
     },
-    settle: async (rounds) => {
+    settle: async (rounds, leaders = 1) => {
       for (let round = 0, quiet = 0; round < rounds && quiet < 2; round++) {
         life.assertAlive();
         await follower.syncNow();
         const before = await readModelsKnow();
-        await workflow.runOnce();
+        const led = await Promise.allSettled(
+          [first, second].slice(0, leaders).map(({ workflow }) => workflow.runOnce()),
+        );
         life.assertAlive();
         if (fatal.length > 0) throw fatal[0];
+        for (const one of led) if (one.status === 'rejected') throw one.reason;
         quiet = (await outbox.head()) === before ? quiet + 1 : 0;
       }
       await readModelsKnow();

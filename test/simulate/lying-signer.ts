@@ -10,10 +10,11 @@ import type { WalletKeys } from './wallet-keys.js';
 initEccLib(ecc);
 
 export interface LyingSignerParts {
-  keys: WalletKeys;
+  keysOf: (walletId: string) => WalletKeys;
   chain: SimulatedChain;
   evidence: Evidence;
   faults: () => Faults;
+  say: (what: string) => void;
   assertAlive: () => void;
 }
 
@@ -27,33 +28,51 @@ export class LyingSigner implements PsbtSigner {
 
   constructor(private readonly parts: LyingSignerParts) {}
 
-  async sign({ payoutId, psbt }: SigningRequest): Promise<SignerAnswer> {
-    const { assertAlive, faults } = this.parts;
+  async sign(request: SigningRequest): Promise<SignerAnswer> {
+    const { assertAlive, faults, keysOf } = this.parts;
+    const { payoutId, walletId, psbt } = request;
+    const keys = keysOf(walletId);
     assertAlive();
     await new Promise((resolve) => setImmediate(resolve));
     const now = faults();
     const dice = this.#dice.for(now, payoutId, crypto.sha256(psbt).slice(0, 4).join());
-    if (!dice.chance(now.signerTrouble)) return { kind: 'signed', signed: this.signFor(payoutId, psbt, dice) };
+    if (!dice.chance(now.signerTrouble)) return { kind: 'signed', signed: this.signFor(request, dice) };
     const another = this.#last;
     switch (
-      dice.weighted({ pending: 2, refused: 2, lost: 3, late: 2, another: 2, changed: 2, bad: 2, partial: 1, none: 1 })
+      dice.weighted({
+        pending: 2,
+        refused: 2,
+        lost: 3,
+        late: 2,
+        sent: 2,
+        another: 2,
+        changed: 2,
+        bad: 2,
+        partial: 1,
+        none: 1,
+      })
     ) {
       case 'pending':
         return { kind: 'pending', detail: 'A person is asked.' };
       case 'refused':
         return { kind: 'refused', detail: 'Not today.' };
       case 'lost':
-        this.signFor(payoutId, psbt, dice);
+        this.signFor(request, dice);
         return { kind: 'unavailable', detail: 'No answer in time.' };
       case 'late':
-        this.signFor(payoutId, psbt, dice);
+        this.signFor(request, dice);
         return { kind: 'pending', detail: 'It is signed, and will be sent.' };
+      case 'sent':
+        this.#send(this.signFor(request, dice));
+        return dice.chance(0.5)
+          ? { kind: 'pending', detail: 'It was sent.' }
+          : { kind: 'unavailable', detail: 'No answer in time.' };
       case 'another':
         return another === undefined ? { kind: 'pending', detail: 'Later.' } : { kind: 'signed', signed: another };
       case 'changed':
-        return { kind: 'signed', signed: this.#changed(psbt, dice) };
+        return { kind: 'signed', signed: this.#changed(keys, psbt, dice) };
       case 'bad':
-        return { kind: 'signed', signed: damaged(this.signFor(payoutId, psbt, dice)) };
+        return { kind: 'signed', signed: damaged(this.signFor(request, dice)) };
       case 'partial':
         return { kind: 'signed', signed: psbt };
       case 'none':
@@ -62,9 +81,9 @@ export class LyingSigner implements PsbtSigner {
   }
 
   /** Really signs what the ledger asked for, with nonces of its own each time. */
-  signFor(payoutId: string, psbt: Uint8Array, dice: Dice): Uint8Array {
-    const { chain, evidence } = this.parts;
-    const signed = this.#signAll(psbt, dice);
+  signFor({ payoutId, walletId, psbt }: SigningRequest, dice: Dice): Uint8Array {
+    const { chain, evidence, keysOf } = this.parts;
+    const signed = this.#signAll(keysOf(walletId), psbt, dice);
     const hex = finalized(signed).toHex();
     const transaction = chain.learn(hex);
     if (transaction === undefined)
@@ -75,9 +94,28 @@ export class LyingSigner implements PsbtSigner {
     return signed;
   }
 
+  /** Broadcasts on its own what it has signed, as some do, and tells nobody. */
+  #send(signed: Uint8Array): void {
+    const { chain, evidence, say } = this.parts;
+    const transaction = chain.learn(finalized(signed).toHex());
+    if (transaction === undefined) throw new Error('what is signed spends coins that exist');
+    const { txid, inputs } = transaction;
+    chain.published.add(txid);
+    evidence.sentBySigner.add(txid);
+    say(`the signer sends ${txid.slice(0, 8)} by itself`);
+    const isThere = inputs.every((outpoint) => chain.isUnspent(outpoint) || chain.mempool.has(outpoint.slice(0, 64)));
+    if (isThere && chain.conflictsOf(transaction).length === 0) chain.admit(transaction);
+  }
+
   /** The key of a coin, for a thief or for another machine that has the same key: a spend of coins that nobody asked for. */
-  steal(outpoints: readonly string[], outputs: readonly { script: string; amountSats: bigint }[], dice: Dice): string {
-    const { chain } = this.parts;
+  steal(
+    walletId: string,
+    outpoints: readonly string[],
+    outputs: readonly { script: string; amountSats: bigint }[],
+    dice: Dice,
+  ): string {
+    const { chain, keysOf } = this.parts;
+    const keys = keysOf(walletId);
     const psbt = new Psbt();
     for (const outpoint of outpoints) {
       const [hash = '', index] = outpoint.split(':');
@@ -88,36 +126,16 @@ export class LyingSigner implements PsbtSigner {
         hash,
         index: Number(index),
         sequence: 0xfffffffd,
-        ...this.#spending(coin.script, parent.hex, coin.amountSats),
+        ...spending(keys, coin.script, parent.hex, coin.amountSats),
       });
     }
     for (const { script, amountSats } of outputs)
       psbt.addOutput({ script: Buffer.from(script, 'hex'), value: amountSats });
-    return finalized(this.#signAll(psbt.toBuffer(), dice)).toHex();
-  }
-
-  #spending(script: string, parent: string, value: bigint): Parameters<Psbt['addInput']>[0] | object {
-    const { keys } = this.parts;
-    const key = keys.keyOf(script);
-    const { kind } = keys.payer.receive;
-    const witnessUtxo = { script: Buffer.from(script, 'hex'), value };
-    switch (kind) {
-      case 'pkh':
-        return { nonWitnessUtxo: Buffer.from(parent, 'hex') };
-      case 'wpkh':
-        return { witnessUtxo };
-      case 'sh-wpkh':
-        return {
-          witnessUtxo,
-          redeemScript: Buffer.from(`0014${Buffer.from(crypto.hash160(key.publicKey)).toString('hex')}`, 'hex'),
-        };
-      case 'tr':
-        return { witnessUtxo, tapInternalKey: key.publicKey.slice(1, 33) };
-    }
+    return finalized(this.#signAll(keys, psbt.toBuffer(), dice)).toHex();
   }
 
   /** The same coins for somebody else. */
-  #changed(psbt: Uint8Array, dice: Dice): Uint8Array {
+  #changed(keys: WalletKeys, psbt: Uint8Array, dice: Dice): Uint8Array {
     const changed = Psbt.fromBuffer(Buffer.from(psbt));
     const raw = Transaction.fromBuffer(changed.data.getTransaction());
     const [first] = raw.outs;
@@ -131,10 +149,10 @@ export class LyingSigner implements PsbtSigner {
       rebuilt.addInput({ hash, index, sequence, ...changed.data.inputs[n] });
     }
     for (const { script, value } of raw.outs) rebuilt.addOutput({ script, value });
-    return this.#signAll(rebuilt.toBuffer(), dice);
+    return this.#signAll(keys, rebuilt.toBuffer(), dice);
   }
 
-  #signAll(unsigned: Uint8Array, dice: Dice): Uint8Array {
+  #signAll(keys: WalletKeys, unsigned: Uint8Array, dice: Dice): Uint8Array {
     const psbt = Psbt.fromBuffer(Buffer.from(unsigned));
     const raw = Transaction.fromBuffer(psbt.data.getTransaction());
     for (const [n, input] of psbt.data.inputs.entries()) {
@@ -142,21 +160,40 @@ export class LyingSigner implements PsbtSigner {
       const coin =
         input.witnessUtxo ?? (input.nonWitnessUtxo && Transaction.fromBuffer(input.nonWitnessUtxo).outs[vout]);
       if (coin === undefined) throw new Error(`input ${n} says nothing of its coin`);
-      const key = this.parts.keys.keyOf(Buffer.from(coin.script).toString('hex'));
+      const key = keys.keyOf(Buffer.from(coin.script).toString('hex'));
       const entropy = dice.chance(0.5) ? dice.bytes(32) : undefined;
-      psbt.signInput(n, this.#signerOf(key, entropy));
+      psbt.signInput(n, signerOf(keys, key, entropy));
     }
     this.#nonces += 1;
     return psbt.toBuffer();
   }
+}
 
-  #signerOf(key: ReturnType<WalletKeys['keyOf']>, entropy: Uint8Array | undefined): Signer {
-    const isTaproot = this.parts.keys.payer.receive.kind === 'tr';
-    if (key.privateKey === undefined) throw new Error('a key to sign with is private');
-    if (isTaproot) return taprootSigner(key.publicKey, key.privateKey, entropy);
-    const { publicKey, privateKey } = key;
-    return { publicKey, sign: (digest) => ecc.sign(digest, privateKey, entropy) };
+function spending(keys: WalletKeys, script: string, parent: string, value: bigint): object {
+  const key = keys.keyOf(script);
+  const { kind } = keys.payer.receive;
+  const witnessUtxo = { script: Buffer.from(script, 'hex'), value };
+  switch (kind) {
+    case 'pkh':
+      return { nonWitnessUtxo: Buffer.from(parent, 'hex') };
+    case 'wpkh':
+      return { witnessUtxo };
+    case 'sh-wpkh':
+      return {
+        witnessUtxo,
+        redeemScript: Buffer.from(`0014${Buffer.from(crypto.hash160(key.publicKey)).toString('hex')}`, 'hex'),
+      };
+    case 'tr':
+      return { witnessUtxo, tapInternalKey: key.publicKey.slice(1, 33) };
   }
+}
+
+function signerOf(keys: WalletKeys, key: ReturnType<WalletKeys['keyOf']>, entropy: Uint8Array | undefined): Signer {
+  const isTaproot = keys.payer.receive.kind === 'tr';
+  if (key.privateKey === undefined) throw new Error('a key to sign with is private');
+  if (isTaproot) return taprootSigner(key.publicKey, key.privateKey, entropy);
+  const { publicKey, privateKey } = key;
+  return { publicKey, sign: (digest) => ecc.sign(digest, privateKey, entropy) };
 }
 
 /** BIP341: of the two keys with this x the one with an even y, tweaked by itself. */

@@ -4,7 +4,10 @@ import { verifyLedger } from '../../src/projections/verify/verify-ledger.js';
 import type { TestDatabase } from '../support/database.js';
 import { findProblems } from './checks.js';
 import { Dice } from './dice.js';
-import { POLICY, Simulation } from './simulation.js';
+import { cancel, resolve, signByHand } from './clients.js';
+import { ACCOUNTS, POLICY, WALLETS } from './scenario.js';
+import { Simulation } from './simulation.js';
+import { deposit, redeposit } from './world.js';
 
 /** Blocks after which everything must have ended once nobody lies any more. */
 const MAX_LAST_BLOCKS = 120;
@@ -25,13 +28,18 @@ export class SimulationFailed extends Error {
   override readonly name = 'SimulationFailed';
 }
 
-/** Runs so many steps of a seed, then the truth until everything has ended. */
+/**
+ * Runs so many steps of a seed, then the truth until everything has ended.
+ *
+ * @param run tells apart runs of one seed in one database
+ */
 export async function runSimulation(
   { pool }: Pick<TestDatabase, 'pool'>,
   seed: number,
   steps: number,
+  run = '',
 ): Promise<Outcome> {
-  const simulation = new Simulation(pool, seed);
+  const simulation = new Simulation(pool, seed, run);
   const fail = (problems: readonly string[]): SimulationFailed => {
     const story = simulation.story.join('\n');
     const command = `npm run simulate -- --seed ${seed} --steps ${steps}`;
@@ -80,19 +88,26 @@ async function endInPeace(simulation: Simulation, steps: number, check: () => Pr
   simulation.truth(steps + 1);
   simulation.say('nobody lies any more');
   // Who was robbed gets new coins; what nobody pays for is withdrawn.
-  for (const account of ['alice', 'bob', 'carol']) simulation.deposit(dice, account, 30_000_000n);
+  redeposit(simulation);
+  for (const account of ACCOUNTS) {
+    for (const wallet of WALLETS) deposit(simulation, dice, account, 30_000_000n, wallet);
+  }
   for (let block = 0; block < MAX_LAST_BLOCKS; block++) {
     simulation.truth(steps + 1 + block);
     simulation.passTime(900_000);
     simulation.chain.mine(1, 'mempool');
     await simulation.rest();
     await check();
-    await simulation.signByHand(dice);
-    await simulation.resolve(dice);
+    await signByHand(simulation, dice);
+    await resolve(simulation, dice);
     if (open().length === 0) break;
     // What has waited so long has a bound on its fee that the network does not keep.
     const waiting = [...auditor.withdrawals].filter(([, { payoutId, isOver }]) => payoutId === null && !isOver);
-    if (block > 2 * POLICY.finalAt) await simulation.cancelAll(waiting.map(([id]) => id));
+    if (block > 2 * POLICY.finalAt)
+      await cancel(
+        simulation,
+        waiting.map(([id]) => id),
+      );
   }
   await simulation.rest();
   await check();

@@ -1,0 +1,65 @@
+import type { Dice } from './dice.js';
+
+/** Rounds of the event loop after which everybody who is about to ask has asked. */
+const QUIET_ROUNDS = 3;
+
+interface Waiting {
+  key: string;
+  run: () => Promise<void>;
+}
+
+/**
+ * Lets one thing happen at a time, chosen by dice among all that wait: so that what falls at the same moment falls in an order that the
+ * seed decides. What has the same key happens in the order in which it was asked for.
+ */
+export class Turns {
+  readonly #waiting: Waiting[] = [];
+  #isRunning = false;
+
+  constructor(private readonly dice: () => Dice) {}
+
+  take<T>(key: string, task: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ key, run: () => task().then(resolve, reject) });
+      if (!this.#isRunning) void this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    for (;;) {
+      for (let round = 0; round < QUIET_ROUNDS; round++) await new Promise((resolve) => setImmediate(resolve));
+      const first = new Map(this.#waiting.map((one, at) => [one.key, at] as const).reverse());
+      if (first.size === 0) break;
+      const [one] = this.#waiting.splice(this.dice().pick([...first.values()].sort((a, b) => a - b)), 1);
+      await one?.run();
+    }
+    this.#isRunning = false;
+  }
+}
+
+/**
+ * The same object, whose answers all come in their turn.
+ *
+ * @param keyOf what must keep its order, of a method and its arguments; undefined: nothing
+ */
+export function inTurn<T extends object>(
+  turns: Turns,
+  object: T,
+  before: () => Promise<unknown> = () => Promise.resolve(),
+  keyOf: (method: string, args: readonly unknown[]) => string | undefined = () => undefined,
+): T {
+  let asked = 0;
+  return new Proxy(object, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== 'function' || name === 'close') return value;
+      const method = String(name);
+      return (...args: unknown[]): unknown =>
+        turns.take(keyOf(method, args) ?? `${method} ${++asked}`, async () => {
+          await before();
+          return (await Reflect.apply(value, target, args)) as unknown;
+        });
+    },
+  });
+}
