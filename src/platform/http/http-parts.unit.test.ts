@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createAuthenticate } from './api-keys.js';
 import { KnownRoutes } from './known-routes.js';
 import { uriReference } from './uri-reference.js';
+import { createRandomHex } from './random-hex.js';
 import { readTraceContext } from './trace-context.js';
 
 describe('KnownRoutes', () => {
@@ -108,5 +109,15 @@ describe('createAuthenticate', () => {
 
   it('lets everybody in where there are no keys', () => {
     expect(createAuthenticate(undefined)(undefined)).toBe('anonymous');
+  });
+});
+
+describe('createRandomHex', () => {
+  it('gives so many bytes each time, and none twice, also where its pool begins anew', () => {
+    const randomHex = createRandomHex(24);
+    const given = Array.from({ length: 1_000 }, randomHex);
+    expect(given.filter((text) => !/^[0-9a-f]{48}$/.test(text))).toEqual([]);
+    // Halves too: no two answers may share bytes of the pool.
+    expect(new Set(given.flatMap((text) => [text.slice(0, 24), text.slice(24)])).size).toBe(2_000);
   });
 });

@@ -1,6 +1,9 @@
 /** W3C Trace Context, level 1: version, trace id, parent id, flags. */
 const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})$/;
 
+/** A trace id and a parent id. */
+export const TRACE_BYTES = 24;
+
 export interface TraceContext {
   /** 32 hex digits. */
   traceId: string;
