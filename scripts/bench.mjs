@@ -23,7 +23,9 @@ for (const name of readdirSync(source, { recursive: true })) {
 // The version is read from beside src/.
 cpSync(join(root, 'package.json'), join(root, 'dist', 'bench', 'package.json'));
 const main = join(root, 'dist', 'bench', 'bench', 'main.js');
-const run = spawnSync(process.execPath, ['--expose-gc', main, ...process.argv.slice(2)], {
+// As `npm start` runs the ledger.
+const flags = ['--expose-gc', '--max-semi-space-size=64'];
+const run = spawnSync(process.execPath, [...flags, main, ...process.argv.slice(2)], {
   stdio: 'inherit',
   cwd: root,
 });
