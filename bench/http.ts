@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type pg from 'pg';
 import type { DomainEvent } from '../src/domain/events/event-types.js';
 import { newEvents } from '../src/domain/new-event.js';
 import type { EventStore } from '../src/eventstore/event-store.js';
@@ -15,6 +17,7 @@ export const ACCOUNTS = 10_000;
 /** Enough for every transfer that an account sends here. */
 const FUNDS_SATS = 1_000_000n;
 const GOAL = 0.3;
+const CATCH_UP_POLL_MS = 20;
 
 export interface Measured {
   seconds: number;
@@ -54,6 +57,8 @@ async function measure(server: CommandServer, quick: boolean): Promise<BenchRow[
   const http: Measured[] = [];
   const appends: number[] = [];
   for (let round = 0; round < rounds; round++) {
+    // What follows from the appends of the round before must not fall on this one.
+    await caughtUp(server.database.pool);
     http.push(await runTransfers(server, transfers));
     appends.push(await appendsPerSecond(server.store, transfers, round));
   }
@@ -127,6 +132,18 @@ export async function runClients(
     throw new Error(`not all were done: ${JSON.stringify(measured.statuses)}`);
   }
   return measured;
+}
+
+/** Waits until the read models have followed all that there is. */
+export async function caughtUp(pool: pg.Pool): Promise<void> {
+  for (;;) {
+    const { rows } = await pool.query<{ behind: boolean }>(
+      `SELECT h.position > (SELECT min(c.position) FROM projection_checkpoint c WHERE c.ledger = h.ledger) AS behind
+       FROM ledger_head h WHERE h.ledger = 'main'`,
+    );
+    if (rows[0]?.behind === false) return;
+    await sleep(CATCH_UP_POLL_MS);
+  }
 }
 
 function runTransfers(server: CommandServer, requests: number): Promise<Measured> {

@@ -8,7 +8,7 @@ import { createLedgerClient } from '../test/support/ledger-client.js';
 import { startCommandServer } from '../test/support/command-server.js';
 import { startTemporaryPostgres } from '../test/support/postgres-server.js';
 import type { BenchRow } from './bench-row.js';
-import { median, openAccounts, runClients, thousands, type Measured } from './http.js';
+import { caughtUp, median, openAccounts, runClients, thousands, type Measured } from './http.js';
 
 const GOAL = 0.5;
 
@@ -56,6 +56,7 @@ export async function runWithdrawBench({ quick }: { quick: boolean }): Promise<B
       await bare.listen(0, '127.0.0.1');
       const bareUrl = await bare.getUrl();
       await openAccounts(server.store);
+      await caughtUp(pool);
       const created = await createLedgerClient(server.url).post(
         '/v1/wallets',
         { walletId: 'hot', signer: 'local' },
@@ -65,11 +66,14 @@ export async function runWithdrawBench({ quick }: { quick: boolean }): Promise<B
       const ask = (url: string): Promise<Measured> =>
         runClients(url, { requests, question: 'withdrawals', status: '202' });
       await ask(server.url);
+      await caughtUp(pool);
       await ask(bareUrl);
       const ours: Measured[] = [];
       const theirs: Measured[] = [];
       for (let round = 0; round < rounds; round++) {
         ours.push(await ask(server.url));
+        // The framework alone, without what follows from our round.
+        await caughtUp(pool);
         theirs.push(await ask(bareUrl));
       }
       return [row(ours, theirs, requests)];
