@@ -24,7 +24,11 @@ export async function createHttpFront(parts: ProcessParts, ledgers: readonly Ope
   const front =
     only?.api !== undefined && more.length === 0 ? only.api : await createPlainFront(parts, gatherHealth(ledgers));
   for (const { ledger, api } of ledgers) {
-    if (api !== undefined) parts.mounts.add(`/ledgers/${ledger}`, api.getHttpAdapter().getInstance());
+    if (api === undefined) continue;
+    const fastify = api.getHttpAdapter().getInstance();
+    // One that listens does this by itself.
+    await fastify.ready();
+    parts.mounts.add(`/ledgers/${ledger}`, fastify);
   }
   return {
     listen: async (port, host) => {

@@ -36,8 +36,10 @@ export class Mounts {
   /** A server that hands requests, and wishes for another protocol, to the application that they are for. */
   createServer(settings: ServerSettings, handler: RequestListener): Server {
     const server = createServer(settings.http ?? {}, (request, response) => {
+      const { url = '' } = request;
       const app = this.take(request);
       if (app === undefined) handler(request, response);
+      else if (url === mountPrefix(request)) response.writeHead(308, { location: `${url}/` }).end();
       else app.routing(request, response);
     });
     // As Fastify sets them on servers of its own.

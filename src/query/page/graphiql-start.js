@@ -30,7 +30,7 @@ const client = createLiveClient({ authorization: () => authorization });
 
 async function fetcher({ query, variables, operationName }, { headers = {} } = {}) {
   if (isSubscription(query, operationName)) return subscribe({ query, variables, operationName }, headers);
-  const response = await fetch('/graphql', {
+  const response = await fetch('graphql', {
     method: 'POST',
     headers: { ...headers, 'content-type': 'application/json', accept: 'application/json' },
     body: JSON.stringify({ query, variables, operationName }),

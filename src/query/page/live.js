@@ -19,8 +19,10 @@ export function createLiveClient({ authorization = () => undefined, onState = ()
   function connect() {
     clearTimeout(retry);
     onState('connecting');
-    const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-    const mine = new WebSocket(`${scheme}//${location.host}/graphql`, 'graphql-transport-ws');
+    // Relative to the page, which may be served below a path. Not every browser takes http(s) here.
+    const url = new URL('graphql', location.href);
+    url.protocol = url.protocol.replace('http', 'ws');
+    const mine = new WebSocket(url, 'graphql-transport-ws');
     socket = mine;
     mine.onopen = () =>
       send({ type: 'connection_init', payload: authorization() ? { authorization: authorization() } : {} });

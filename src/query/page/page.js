@@ -283,7 +283,7 @@ function firstDeposit(walletId) {
 
 function command(path, key, body) {
   const idempotency = key ? ` -H 'idempotency-key: ${key}'` : '';
-  return `curl -X POST ${location.origin}${path}${idempotency} \\\n  -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
+  return `curl -X POST ${new URL(path.slice(1), location.href).href}${idempotency} \\\n  -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
 }
 
 function nodes(connection) {
