@@ -16,6 +16,7 @@ import {
   time,
 } from './columns.js';
 import { payoutWorkTables } from './payout-work-tables.js';
+import { stageTables } from './stage-tables.js';
 import { withdrawalTables } from './withdrawal-tables.js';
 
 export interface PayoutStartRow {
@@ -142,10 +143,12 @@ export const payoutTables = {
     indexes: [
       'to_position, started_position WHERE is_open',
       'phase, started_position WHERE NOT is_open',
+      `started_position WHERE NOT is_open AND resolved = 'give-up'`,
       `payout_id WHERE is_open AND ${NOW}`,
       'to_position, payout_id WHERE halted_by_txid IS NOT NULL',
       `phase, payout_id WHERE is_open AND ${NOW}`,
       `payout_id WHERE bump_pending AND ${NOW}`,
+      `payout_id WHERE is_open AND reason = 'node-refused' AND ${NOW}`,
     ],
   }),
   member: rowTable<PayoutMemberRow>({
@@ -157,6 +160,7 @@ export const payoutTables = {
   }),
   ...candidateTables,
   ...payoutWorkTables,
+  ...stageTables,
 };
 
 export type PayoutTables = Handles<typeof payoutTables>;

@@ -1,5 +1,6 @@
 import type { ProjectedEvent } from '../projection.js';
 import type { PayoutTables } from './payout-tables.js';
+import { touched } from './stages-apply.js';
 
 interface Wanted {
   withdrawals: Set<string>;
@@ -35,9 +36,36 @@ export async function loadPayouts(events: readonly ProjectedEvent[], tables: Pay
       for (const { withdrawal_id: id } of tables.member.group(payoutId)) withdrawals.add(id);
     }
   }
+  await loadStages(events, tables, withdrawals);
   await tables.withdrawal.load(withdrawals);
   await tables.payout.load(payouts);
   await tables.work.load(payouts);
+}
+
+/** How far the payouts and withdrawals are that these events touch; adds the withdrawals of those payouts. */
+async function loadStages(
+  events: readonly ProjectedEvent[],
+  tables: PayoutTables,
+  withdrawals: Set<string>,
+): Promise<void> {
+  if (tables.candidateTx.isComplete) return;
+  const staged = new Set<string>();
+  for (const event of events) {
+    const { payoutIds, withdrawalIds } = touched(event, tables);
+    for (const payoutId of payoutIds) staged.add(payoutId);
+    for (const withdrawalId of withdrawalIds) withdrawals.add(withdrawalId);
+  }
+  await tables.member.loadGroups(staged);
+  for (const payoutId of staged) {
+    for (const { withdrawal_id: id } of tables.member.group(payoutId)) withdrawals.add(id);
+  }
+  await tables.withdrawal.load(withdrawals);
+  await tables.withdrawalStage.load(withdrawals);
+  const payouts = new Set(staged);
+  // A withdrawal may be another payout's than the one that an event is about.
+  for (const id of withdrawals) addDefined(payouts, tables.withdrawal.get(id)?.payout_id ?? undefined);
+  for (const event of events) if (event.type === 'WithdrawalAssigned') payouts.add(event.data.payoutId);
+  await tables.payoutStage.load(payouts);
 }
 
 function addDefined(set: Set<string>, value: string | undefined): void {

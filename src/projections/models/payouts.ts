@@ -6,6 +6,7 @@ import { loadPayouts } from './payouts-load.js';
 import { payoutTables } from './payout-tables.js';
 import type { PayoutTables } from './payout-tables.js';
 import { applyPayoutEvent } from './payouts-apply.js';
+import { applyStages } from './stages-apply.js';
 import { applyWithdrawalEvent } from './withdrawals-apply.js';
 
 /** What this projection reads besides the chain's events. */
@@ -50,4 +51,5 @@ function apply(event: ProjectedEvent, tables: PayoutTables): void {
   applyPayoutEvent(event, tables);
   applyCandidateEvent(event, tables);
   applyBlockToPayouts(event, tables);
+  applyStages(event, tables);
 }

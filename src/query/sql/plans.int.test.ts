@@ -62,6 +62,9 @@ const LIVE = new Set<string>([
   'coin_reservation',
 ]);
 
+/** Rows of these end soon, and are asked for in the present. */
+const STAGES = new Set<string>(['withdrawal_stage', 'payout_stage']);
+
 /** More of the same, which ended long ago: a table of a few pages is read whole, and rightly so. */
 async function fill(): Promise<void> {
   for (const [table, columns, values] of [
@@ -103,6 +106,16 @@ async function fill(): Promise<void> {
       'withdrawal_id, wallet_id, requested_position, state, state_at, payout_id, is_removed, is_open, height',
       `'old' || n, 'w', 10 + n % 3000, 'settled', now(), 'old' || n, false, false, n % 100`,
     ],
+    [
+      'withdrawal_stage',
+      'withdrawal_id, requested_position, payout_id, stage, since, amount_sats, requested_at',
+      `'old' || n, 10 + n % 3000, 'old' || n, 'broadcast', now(), 1, now()`,
+    ],
+    [
+      'payout_stage',
+      'payout_id, started_position, stage, standing, since, started_at',
+      `'old' || n, 10 + n % 3000, 'broadcast', 'broadcast', now(), now()`,
+    ],
     ['payout_member', 'payout_id, withdrawal_id, n, removed, height', `'old' || n, 'old' || n, 0, false, n % 100`],
     [
       'payout',
@@ -121,13 +134,28 @@ async function fill(): Promise<void> {
       `md5(n::text) || ':0', 'w', 'old' || n, 1, false, n % 100`,
     ],
   ] as const) {
-    const to = ONCE.has(table) ? 'none' : LIVE.has(table) ? '9223372036854775807' : '20 + n';
+    const to = ONCE.has(table)
+      ? 'none'
+      : LIVE.has(table)
+        ? '9223372036854775807'
+        : STAGES.has(table)
+          ? '20 + n % 3000'
+          : '20 + n';
     const position = APPENDED.has(table) ? '' : `, from_position${to === 'none' ? '' : ', to_position'}`;
-    const valid = APPENDED.has(table) ? '' : `, 10 + n${to === 'none' ? '' : `, ${to}`}`;
+    const valid = APPENDED.has(table)
+      ? ''
+      : `, ${STAGES.has(table) || LIVE.has(table) ? '10 + n % 3000' : '10 + n'}${to === 'none' ? '' : `, ${to}`}`;
     await database.ownerPool.query(
       `INSERT INTO read_main.${table} (${columns}${position}) SELECT ${values}${valid} FROM generate_series(1, 30000) n`,
     );
   }
+  // Their payments are in blocks.
+  await database.ownerPool.query(
+    `INSERT INTO read_main.transfer (id, direction, txid, index, wallet_id, amount_sats, script, coinbase, first_height,
+       block_height, block_hash, seq, from_position, to_position)
+     SELECT 'OUT:' || md5(n::text) || ':0', 'OUT', md5(n::text), 0, 'w', 1, '', false, n % 50, n % 50, md5((n % 50)::text),
+       10 + n % 3000, 10 + n % 3000, 9223372036854775807 FROM generate_series(1, 30000) n`,
+  );
 }
 
 /** Accounts, blocks with deposits to them, and transfers between them, at every height. */
@@ -230,9 +258,15 @@ const QUERIES: Readonly<Record<string, string>> = {
   'withdrawals that are overdue': '{ withdrawals(first: 5, filter: { overdue: true }) { edges { node { status } } } }',
   'withdrawals that were cancelled':
     '{ withdrawals(first: 5, filter: { status: "cancelled" }) { edges { node { status } } } }',
+  'withdrawals that are done':
+    '{ withdrawals(first: 5, filter: { status: "completed" }) { edges { node { status } } } }',
+  'withdrawals that are confirming':
+    '{ withdrawals(first: 5, filter: { status: "confirming" }) { edges { node { status } } } }',
   payout: '{ payout(id: "p7") { status withdrawals { id } candidates { outputs { script } } } }',
   payouts: '{ payouts(first: 5) { edges { node { status } } } }',
   'payouts that were sent': '{ payouts(first: 5, filter: { status: "broadcast" }) { edges { node { status } } } }',
+  'payouts that are final': '{ payouts(first: 5, filter: { status: "final" }) { edges { node { status } } } }',
+  'payouts that failed': '{ payouts(first: 5, filter: { status: "failed" }) { edges { node { status } } } }',
   'payouts that are halted': '{ payouts(first: 5, filter: { status: "halted" }) { edges { node { status } } } }',
   'payouts that were cancelled': '{ payouts(first: 5, filter: { status: "cancelled" }) { edges { node { status } } } }',
   reserved: '{ wallet(id: "w") { reservedSats } account(id: "a7") { reservedSats } }',

@@ -10,6 +10,8 @@ import {
   paymentMoment,
   versionAt,
 } from './payment-sql.js';
+import { payoutCandidates } from './payout-candidates.js';
+import { allStagesAt, listAmong } from './stage-sql.js';
 
 /**
  * `started`: coins are chosen. `final`: buried so deep that it is not looked at again. `halted`: a coin was spent by somebody else, a
@@ -123,13 +125,13 @@ export async function listPayouts(
   if (criteria.walletId !== undefined) conditions.push(`AND s.wallet_id = ${parameter(criteria.walletId)}::text`);
   const { status } = criteria;
   const answer = status === undefined ? '' : `WHERE q.status = ${parameter(status)}::text`;
-  const rows = await database.rows<Row>(
-    'query.list-payouts',
-    `SELECT q.* FROM (${payoutsSql(schema, fewest(schema, at, status), conditions.join(' '))}) q ${answer}
-     ORDER BY q.position DESC LIMIT $7::int`,
-    values,
-  );
-  return rows.map(toRecord);
+  const list = (
+    among: string,
+  ): string => `SELECT q.* FROM (${payoutsSql(schema, among, conditions.join(' '))}) q ${answer}
+     ORDER BY q.position DESC LIMIT $7::int`;
+  const candidates = payoutCandidates(schema, at, status, criteria.walletId === undefined ? '$7::int' : undefined);
+  if (candidates === undefined) return (await database.rows<Row>('query.list-payouts', list(''), values)).map(toRecord);
+  return (await listAmong<Row>(database, 'query.list-payouts', candidates, list, values, page.limit)).map(toRecord);
 }
 
 /** Payouts that are not over, by status: for metrics, health and pages. */
@@ -137,11 +139,15 @@ export async function countOpenPayouts(
   database: ReadDatabase,
   at: ResolvedAsOf,
 ): Promise<{ status: PayoutStatus; count: number }[]> {
-  const { schema, ledger } = database;
+  const { schema } = database;
+  const stages = allStagesAt(`${schema}.payout_stage`, 'x.standing, x.complete_height, x.final_height');
   const rows = await database.rows<{ status: PayoutStatus; count: bigint }>(
     'query.count-open-payouts',
-    `SELECT q.status, count(*) AS count FROM (${payoutsSql(schema, open(schema), '')}) q GROUP BY q.status ORDER BY q.status`,
-    paymentMoment(at, ledger),
+    `SELECT p.status, count(*) AS count FROM (
+       SELECT CASE WHEN s.standing <> 'mined' THEN s.standing WHEN s.final_height <= $2::int THEN 'final'
+         WHEN s.complete_height <= $2::int THEN 'completed' ELSE 'confirming' END AS status
+       FROM (${stages}) s) p GROUP BY p.status ORDER BY p.status`,
+    [at.position, at.tip?.height ?? null],
   );
   return rows.map(({ status, count }) => ({ status, count: Number(count) }));
 }
@@ -172,38 +178,6 @@ export interface RefusedPayout {
   id: string;
   /** The node's words. */
   detail: string;
-}
-
-const open = (schema: string): string =>
-  `SELECT o.payout_id FROM ${schema}.payout o WHERE o.is_open AND o.to_position > $1::bigint AND o.from_position <= $1::bigint`;
-
-/** Where to look for rare statuses; as of a height there is no index of what was open there. */
-function fewest(schema: string, at: ResolvedAsOf, status: PayoutStatus | undefined): string {
-  if (at.height !== null || status === undefined) return '';
-  switch (status) {
-    case 'final':
-    case 'completed':
-    case 'failed':
-      // A final payment may have been moved by a reorg after all: then it is in any of these.
-      return '';
-    case 'cancelled':
-      return `SELECT o.payout_id FROM ${schema}.payout o WHERE NOT o.is_open AND o.phase = 'cancelled'
-        AND o.from_position <= $1::bigint AND o.to_position > $1::bigint`;
-    case 'broadcast':
-    case 'confirming':
-      return `${open(schema)} UNION SELECT c.payout_id FROM ${schema}.transfer t
-        JOIN ${schema}.candidate_tx c ON c.txid = t.txid
-        WHERE least(coalesce(t.block_height - t.first_height, 1), 1) = 1 AND t.direction = 'OUT'
-          AND t.from_position <= $2::bigint AND t.to_position > $2::bigint`;
-    case 'halted':
-      return `SELECT o.payout_id FROM ${schema}.payout o
-        WHERE o.halted_by_txid IS NOT NULL AND o.to_position > $1::bigint AND o.from_position <= $1::bigint`;
-    case 'started':
-    case 'prepared':
-    case 'signed':
-      // What the chain says may make more of it, never less.
-      return `${open(schema)} AND o.phase = '${status}'`;
-  }
 }
 
 function payoutsSql(schema: string, among: string, conditions: string): string {

@@ -2,8 +2,6 @@ import { invariant } from '../../platform/assert.js';
 import type { ResolvedAsOf } from '../as-of.js';
 import type { OverdueMinutes, WithdrawalStatus } from '../overdue.js';
 import type { ReadDatabase } from './database.js';
-import { validAt } from './fragments.js';
-import { MOVED } from './list-transfers.js';
 import {
   CHAIN_CHANGED,
   chainOfPayment,
@@ -13,6 +11,8 @@ import {
   paymentMoment,
   versionAt,
 } from './payment-sql.js';
+import { allStagesAt, isOverdue, listAmong, movedPayouts, STATUS_OF_STAGE } from './stage-sql.js';
+import { withdrawalCandidates } from './withdrawal-candidates.js';
 
 export interface WithdrawalRecord {
   withdrawalId: string;
@@ -123,14 +123,15 @@ export async function listWithdrawals(
   if (criteria.payoutId !== undefined) answers.push(`q.payout_id = ${parameter(criteria.payoutId)}::text`);
   if (criteria.overdue !== undefined)
     answers.push(`(q.overdue_since IS NOT NULL) = ${parameter(criteria.overdue)}::bool`);
-  const rows = await database.rows<Row>(
-    'query.list-withdrawals',
-    `SELECT q.* FROM (${withdrawalsSql(schema, fewest(schema, at, criteria), requests.join(' '))}) q
-     ${answers.length === 0 ? '' : `WHERE ${answers.join(' AND ')}`}
-     ORDER BY q.position DESC LIMIT $9::int`,
-    values,
-  );
-  return rows.map(toRecord);
+  const answer = answers.length === 0 ? '' : `WHERE ${answers.join(' AND ')}`;
+  const list = (among: string): string => `SELECT q.* FROM (${withdrawalsSql(schema, among, requests.join(' '))}) q
+     ${answer} ORDER BY q.position DESC LIMIT $9::int`;
+  const isNarrowed = criteria.accountId !== undefined || criteria.walletId !== undefined;
+  const candidates = withdrawalCandidates(schema, at, criteria, isNarrowed ? undefined : '$9::int');
+  if (candidates === undefined)
+    return (await database.rows<Row>('query.list-withdrawals', list(''), values)).map(toRecord);
+  const found = await listAmong<Row>(database, 'query.list-withdrawals', candidates, list, values, page.limit);
+  return found.map(toRecord);
 }
 
 /** How many withdrawals are in each status that they should leave, and how many of those for too long. For metrics and pages. */
@@ -140,10 +141,21 @@ export async function countOpenWithdrawals(
   overdue: OverdueAt,
 ): Promise<{ status: WithdrawalStatus; count: number; overdue: number; amountSats: bigint }[]> {
   invariant(at.height === null, 'open withdrawals are counted as of a position');
+  const { schema } = database;
+  const stages = allStagesAt(`${schema}.withdrawal_stage`, 'x.stage, x.since, x.complete_height, x.amount_sats');
+  const closed = `SELECT m.withdrawal_id FROM (${movedPayouts(schema)}) p
+    JOIN ${schema}.payout_member m ON m.payout_id = p.payout_id
+    CROSS JOIN LATERAL (${versionAt(`${schema}.withdrawal`, 'x.withdrawal_id = m.withdrawal_id')}) v WHERE NOT v.is_open
+    GROUP BY m.withdrawal_id`;
   const rows = await database.rows<{ status: WithdrawalStatus; count: bigint; overdue: bigint; sats: bigint }>(
     'query.count-open-withdrawals',
-    `SELECT q.status, count(*) AS count, count(q.overdue_since) AS overdue, sum(q.amount_sats)::bigint AS sats
-     FROM (${withdrawalsSql(database.schema, OPEN(database.schema), '')}) q GROUP BY q.status ORDER BY q.status`,
+    `SELECT w.status, count(*) AS count, sum(w.amount_sats)::bigint AS sats,
+       count(*) FILTER (WHERE ${isOverdue('w.status', 'w.since')}) AS overdue
+     FROM (
+       SELECT ${STATUS_OF_STAGE} AS status, s.since, s.amount_sats FROM (${stages}) s
+       UNION ALL
+       SELECT q.status, q.status_since, q.amount_sats FROM (${withdrawalsSql(schema, closed, '')}) q
+     ) w GROUP BY w.status ORDER BY w.status`,
     moment(database, at, overdue),
   );
   return rows.map(({ status, count, overdue: late, sats }) => ({
@@ -157,57 +169,6 @@ export async function countOpenWithdrawals(
 /** After the parameters of a payment's moment: `$6` limits in minutes by status, `$7` the time that they are judged at. */
 function moment({ ledger }: ReadDatabase, at: ResolvedAsOf, { minutes, now }: OverdueAt): unknown[] {
   return [...paymentMoment(at, ledger), JSON.stringify(minutes), now.toISOString()];
-}
-
-/** Ids of withdrawals whose payouts are not closed, and of those whose final payment a reorg moved after all: few, with indexes of their own. */
-const OPEN = (schema: string): string => `SELECT o.withdrawal_id FROM ${schema}.withdrawal o
-    WHERE o.is_open AND o.to_position > $1::bigint AND o.from_position <= $1::bigint
-  UNION
-  SELECT m.withdrawal_id FROM ${schema}.transfer t
-    JOIN ${schema}.candidate_tx c ON c.txid = t.txid
-    JOIN ${schema}.payout_member m ON m.payout_id = c.payout_id
-    WHERE ${MOVED} AND t.direction = 'OUT' AND ${validAt('t', '$2::bigint')}`;
-
-/** Ids of withdrawals of payouts in a phase. What the chain says may make more of it, never less. */
-const IN_PHASE = (
-  schema: string,
-  phase: 'started' | 'prepared' | 'signed',
-): string => `SELECT DISTINCT m.withdrawal_id FROM ${schema}.payout o
-    JOIN ${schema}.payout_member m ON m.payout_id = o.payout_id
-    WHERE o.is_open AND o.phase IN (${phase === 'signed' ? `'signed', 'paid', 'failed'` : `'${phase}'`}) AND o.to_position > $1::bigint AND o.from_position <= $1::bigint`;
-
-const WAITING = (schema: string): string => `SELECT o.withdrawal_id FROM ${schema}.withdrawal o
-    WHERE o.is_open AND o.to_position > $1::bigint AND o.from_position <= $1::bigint
-      AND (o.payout_id IS NULL OR o.is_removed)
-  UNION ${IN_PHASE(schema, 'started')}`;
-
-const ENDED = (
-  schema: string,
-  state: 'cancelled' | 'failed',
-): string => `SELECT o.withdrawal_id FROM ${schema}.withdrawal o
-    WHERE NOT o.is_open AND o.state = '${state}' AND o.from_position <= $1::bigint AND o.to_position > $1::bigint`;
-
-/**
- * Where to look for rare statuses, so that nobody walks through all that was ever completed. As of a height there is no index of
- * what was open there: then it is a walk.
- */
-function fewest(schema: string, at: ResolvedAsOf, { status, overdue, payoutId }: WithdrawalCriteria): string {
-  if (at.height !== null || payoutId !== undefined) return '';
-  switch (status) {
-    case 'cancelled':
-    case 'failed':
-      return ENDED(schema, status);
-    case 'requested':
-      return WAITING(schema);
-    case 'prepared':
-    case 'signed':
-      return IN_PHASE(schema, status);
-    case 'broadcast':
-    case 'confirming':
-      return OPEN(schema);
-    default:
-      return overdue === true ? OPEN(schema) : '';
-  }
 }
 
 function withdrawalsSql(schema: string, among: string, conditions: string): string {

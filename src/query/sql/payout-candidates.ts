@@ -1,0 +1,60 @@
+import type { ResolvedAsOf } from '../as-of.js';
+import type { PayoutStatus } from './read-payouts.js';
+import { movedPayouts, SPARE_CANDIDATES, stagesAt } from './stage-sql.js';
+import type { Candidates } from './stage-sql.js';
+
+/**
+ * Where to look for payouts of a status, newest first: among these are all that fit. `$6` is the position that they were started before.
+ *
+ * @param limit of the page; undefined where the page has other conditions as well
+ * @returns undefined where there is no index for it: as of a height
+ */
+export function payoutCandidates(
+  schema: string,
+  at: ResolvedAsOf,
+  status: PayoutStatus | undefined,
+  limit: string | undefined,
+): Candidates | undefined {
+  if (at.height !== null || status === undefined) return undefined;
+  return (isWhole) => {
+    const most = isWhole || limit === undefined ? 'ALL' : `${limit} + ${SPARE_CANDIDATES}`;
+    return `SELECT c.payout_id FROM (${armsOf(schema, status, most).join(' UNION ')}) c
+      WHERE c.position < $6::bigint ORDER BY c.position DESC LIMIT ${most}`;
+  };
+}
+
+function armsOf(schema: string, status: PayoutStatus, limit: string): string[] {
+  const standing = (condition: string): string =>
+    stagesAt(`${schema}.payout_stage`, {
+      columns: 'x.payout_id, x.started_position AS position',
+      condition: `${condition} AND x.started_position < $6::bigint`,
+      order: 'x.started_position',
+      limit,
+    });
+  // Superseded versions are found as well: the list itself judges.
+  const over = (condition: string): string =>
+    `(SELECT DISTINCT x.payout_id, x.started_position AS position FROM ${schema}.payout x
+      WHERE NOT x.is_open AND ${condition} AND x.started_position < $6::bigint
+      ORDER BY position DESC LIMIT ${limit})`;
+  const moved = `(SELECT s.payout_id, s.position FROM (${movedPayouts(schema)}) p
+    JOIN ${schema}.payout_start s ON s.payout_id = p.payout_id)`;
+  switch (status) {
+    case 'started':
+    case 'prepared':
+    case 'signed':
+    case 'halted':
+      return [standing(`x.standing = '${status}'`)];
+    case 'broadcast':
+      return [standing(`x.standing = 'broadcast'`), moved];
+    case 'confirming':
+      return [standing(`x.standing = 'mined' AND x.complete_height > $4::int`), moved];
+    case 'completed':
+      return [standing(`x.standing = 'mined' AND x.complete_height <= $4::int AND x.final_height > $4::int`), moved];
+    case 'final':
+      return [standing(`x.standing = 'mined' AND x.final_height <= $4::int`), over(`x.phase = 'closed'`), moved];
+    case 'failed':
+      return [standing(`x.standing = 'failed'`), over(`x.resolved = 'give-up'`)];
+    case 'cancelled':
+      return [over(`x.phase = 'cancelled'`)];
+  }
+}
