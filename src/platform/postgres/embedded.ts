@@ -180,9 +180,6 @@ async function startServer(start: StartServer): Promise<Running> {
     // disk when the transaction ends: a rebuild of the read models writes everything once, not twice.
     'wal_level=minimal',
     'max_wal_senders=0',
-    // A new segment of the log (16 MiB, some 5,000 commands) is not filled with zeros first, under the commit that needs it: 57 ms on
-    // ext4, 6 ms without, and the commits after it take as long either way (mean of 320 in each: 5.4 and 5.7 ms).
-    'wal_init_zero=off',
     // Our statements are short look-ups and appends; compiling them costs more than it saves.
     'jit=off',
     ...start.settings,
