@@ -1,0 +1,72 @@
+import { z } from 'zod';
+import type { EventMetadata } from '../event-store.js';
+
+/**
+ * What an event carries in EventStoreDB beside its own metadata, as the member `tallystick` of it: all that the outbox has columns
+ * for and EventStoreDB has not.
+ */
+export interface StoredMetadata {
+  /** Revision in the ledger's stream. EventStoreDB's own is higher by the number of fences before it. */
+  revision: bigint;
+  schemaVersion: number;
+  /** Made anew for each append that is sent: tells an append from another one with the same event ids. */
+  append: string;
+  /** Idempotency key of the command, in each of its events. */
+  key: string | undefined;
+  /** In the last event of a command: what it answered, as JSON text. */
+  outcome: { requestHash: string; outcomeJson: string } | undefined;
+  /** Of an imported event: when it was recorded first, in milliseconds. */
+  recordedAtMs: number | undefined;
+}
+
+export interface DecodedMetadata extends StoredMetadata {
+  metadata: EventMetadata;
+  metadataJson: string;
+}
+
+/** Type of the event that closes a place in a stream, so that nothing sent earlier can come to be there. It is no event of the ledger. */
+export const FENCE_TYPE = 'tallystick-fence';
+
+/** Metadata as bytes: the event's own members, which other readers may use, and ours under one name. */
+export function encodeMetadata(metadataJson: string, stored: StoredMetadata): Buffer {
+  const { revision, schemaVersion, append, key, outcome, recordedAtMs } = stored;
+  let ours = `{"revision":"${revision}","schemaVersion":${schemaVersion},"append":"${append}"`;
+  if (key !== undefined) ours += `,"key":${JSON.stringify(key)}`;
+  if (outcome !== undefined) ours += `,"requestHash":"${outcome.requestHash}","outcome":${outcome.outcomeJson}`;
+  if (recordedAtMs !== undefined) ours += `,"recordedAt":${recordedAtMs}`;
+  ours += '}';
+  const rest = metadataJson === '{}' ? '}' : `,${metadataJson.slice(1)}`;
+  return Buffer.from(`{"tallystick":${ours}${rest}`, 'utf8');
+}
+
+const storedSchema = z.object({
+  revision: z.string().regex(/^\d{1,18}$/),
+  schemaVersion: z.number().int().min(1),
+  append: z.string(),
+  key: z.string().optional(),
+  requestHash: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
+  outcome: z.unknown().optional(),
+  recordedAt: z.number().optional(),
+});
+
+/** @throws Error for what this program has not written */
+export function decodeMetadata(bytes: Uint8Array): DecodedMetadata {
+  const parsed = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')) as {
+    tallystick?: unknown;
+  };
+  const { tallystick, ...metadata } = parsed;
+  const { revision, schemaVersion, append, key, requestHash, outcome, recordedAt } = storedSchema.parse(tallystick);
+  return {
+    revision: BigInt(revision),
+    schemaVersion,
+    append,
+    key,
+    outcome: requestHash === undefined ? undefined : { requestHash, outcomeJson: JSON.stringify(outcome) },
+    recordedAtMs: recordedAt,
+    metadata: metadata as EventMetadata,
+    metadataJson: JSON.stringify(metadata),
+  };
+}
