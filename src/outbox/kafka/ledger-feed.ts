@@ -1,0 +1,436 @@
+import { eventUpcaster, type Upcaster } from '../../domain/events/upcast.js';
+import type { RecordedEvent } from '../../eventstore/event-store.js';
+import { invariant } from '../../platform/assert.js';
+import { FatalError, RetryableError } from '../../platform/errors.js';
+import { expectContiguous } from '../expect-contiguous.js';
+import type { FeedBatch, Outbox, OutboxFeed } from '../outbox.js';
+import { createDeliveryQueue, type DeliveryQueue } from './delivery-queue.js';
+import { NO_OBSERVER, type FeedObserver } from './feed-observer.js';
+import { toEvent, type OutboxMessage } from './message.js';
+
+export interface LedgerFeedLimits {
+  /** Events and bytes in one batch: as of the feed that reads the table. */
+  maxBatchEvents: number;
+  maxBatchBytes: number;
+  /** What waits for a slow consumer at most, before Kafka is held back. */
+  maxQueued: number;
+  maxQueuedBytes: number;
+  /** How often the outbox's head is looked at: one look-up of one row. */
+  headPollMs: number;
+  /** The outbox went on and nothing came for so long: Kafka is silent. */
+  silentMs: number;
+  /** How often the outbox is read while Kafka is silent. */
+  pollMs: number;
+  /** Decoding can be ahead of what a SELECT sees, by milliseconds. For so long: these events are of another outbox. */
+  visibleMs: number;
+  /** Wait after the database failed; doubles up to maxRetryMs. */
+  minRetryMs: number;
+  maxRetryMs: number;
+}
+
+export const DEFAULT_LEDGER_FEED_LIMITS: Readonly<LedgerFeedLimits> = {
+  maxBatchEvents: 2000,
+  maxBatchBytes: 8 * 1024 * 1024,
+  maxQueued: 20_000,
+  maxQueuedBytes: 32 * 1024 * 1024,
+  headPollMs: 1000,
+  silentMs: 2000,
+  pollMs: 200,
+  visibleMs: 10_000,
+  minRetryMs: 20,
+  maxRetryMs: 2000,
+};
+
+export interface LedgerFeedOptions {
+  ledger: string;
+  /** Where what Kafka did not deliver is read from. */
+  outbox: Outbox;
+  observer?: FeedObserver;
+  upcaster?: Upcaster;
+  limits?: Partial<LedgerFeedLimits>;
+  /** Monotonic, in ms. */
+  now?: () => number;
+}
+
+/** Where a follower's events come from: Kafka, or the outbox until Kafka has been caught up with or is back. */
+export type FeedSource = 'kafka' | 'catching-up' | 'silent' | 'away';
+
+export interface LedgerFeedStatus {
+  /** The worst of its followers; undefined without any. */
+  source: FeedSource | undefined;
+  /** The lowest position of its followers. */
+  position: bigint | undefined;
+  /** The outbox's head as last known. */
+  head: bigint;
+}
+
+export interface LedgerFeed extends OutboxFeed {
+  readonly ledger: string;
+  /** A message from Kafka. False where a follower's queue is full: wait for `room`, or `overflow`. */
+  deliver(message: OutboxMessage): boolean;
+  /** Resolves when a message fits again, or after `ms`. */
+  room(ms: number): Promise<void>;
+  /** Followers that have no room for it drop what waits, and read the outbox up to its head instead: they hold nobody back. */
+  overflow(message: OutboxMessage): void;
+  /** Kafka is away, or there again. */
+  transport(isUp: boolean): void;
+  status(): LedgerFeedStatus;
+}
+
+interface Follower {
+  queue: DeliveryQueue<OutboxMessage>;
+  position: bigint;
+  source: FeedSource;
+  /** Counts what could make waiting pointless. */
+  stirred: number;
+  wakeUp: (() => void) | undefined;
+  /** Since when the outbox is known to be ahead although nothing came. */
+  behindSince: number | undefined;
+  headAt: number;
+  /** Since when it is ahead of what the outbox shows. */
+  aheadSince: number | undefined;
+  /** The last position of a hole that is being read from the outbox. */
+  gapUpTo: bigint | undefined;
+}
+
+/**
+ * The events of one ledger as Kafka delivers them, each once and in order, whatever Kafka does: what it delivers again is dropped, what
+ * it does not deliver is read from the outbox. A follower begins with what the outbox has, so it never waits for Kafka to
+ * catch up.
+ */
+export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
+  const { ledger, outbox, observer = NO_OBSERVER, upcaster = eventUpcaster, now = () => performance.now() } = options;
+  const limits = { ...DEFAULT_LEDGER_FEED_LIMITS, ...options.limits };
+  const followers = new Set<Follower>();
+  const waitingForRoom = new Set<() => void>();
+  let isUp = true;
+  /** The ledger's head as far as anybody told. */
+  let head = 0n;
+  /** What a SELECT has shown. */
+  let visible = 0n;
+
+  function stir(follower: Follower): void {
+    follower.stirred += 1;
+    follower.wakeUp?.();
+  }
+
+  function noteHead(position: bigint): void {
+    if (position > head) head = position;
+  }
+
+  function noteVisible(position: bigint): void {
+    if (position > visible) visible = position;
+    noteHead(position);
+  }
+
+  /** Until something happened since `seen`, or it is time to look. */
+  function sleep(ms: number, follower: Follower, signal: AbortSignal, seen: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal.aborted || seen !== follower.stirred) {
+        resolve();
+        return;
+      }
+      const done = (): void => {
+        clearTimeout(timer);
+        follower.wakeUp = undefined;
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      follower.wakeUp = done;
+      signal.addEventListener('abort', done);
+    });
+  }
+
+  /** Looks at the outbox's head, not more often than `headPollMs`. */
+  async function pollHead(follower: Follower): Promise<void> {
+    const at = now();
+    if (at - follower.headAt < limits.headPollMs) return;
+    follower.headAt = at;
+    const { position } = follower;
+    const found = await outbox.head();
+    noteVisible(found);
+    if (found >= position) follower.aheadSince = undefined;
+    else follower.aheadSince ??= at;
+    if (follower.aheadSince !== undefined && at - follower.aheadSince > limits.visibleMs) {
+      throw new FatalError(
+        `ledger ${ledger}: events up to position ${position} came, but the outbox ends at ${found}: it is not the one that they ` +
+          'came from (was it restored?). Delete the topic: it is made anew, and what is missing is read from the outbox',
+      );
+    }
+  }
+
+  /** What the outbox has after a position; empty at its head. */
+  async function readOutbox(follower: Follower, limit: number): Promise<RecordedEvent[]> {
+    const { position } = follower;
+    if (position > visible) {
+      noteVisible(await outbox.head());
+      // Decoding was faster than what a SELECT sees: as if there were nothing yet. pollHead tells when that lasts.
+      if (position > visible) return [];
+    }
+    const events = await outbox.read(position, limit);
+    const last = events.at(-1);
+    if (last !== undefined) noteVisible(last.position);
+    return events;
+  }
+
+  /** The events of messages. Where one cannot be read, those before it: the next look finds a hole there, and heals it. */
+  function parse(follower: Follower, messages: readonly OutboxMessage[]): RecordedEvent[] {
+    const events: RecordedEvent[] = [];
+    for (const [index, message] of messages.entries()) {
+      try {
+        events.push(toEvent(message, upcaster));
+      } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        observer.badMessage(error);
+        const rest = messages.slice(index + 1);
+        follower.queue.putBack(rest);
+        // A hole at the very end shows only with the next delivery, so the outbox is asked at once.
+        if (rest.length === 0) follower.source = 'catching-up';
+        break;
+      }
+    }
+    return events;
+  }
+
+  function backToKafka(follower: Follower): void {
+    if (follower.source === 'silent' || follower.source === 'away') {
+      observer.backFromSilence(ledger, follower.position);
+    }
+    follower.source = 'kafka';
+    follower.behindSince = undefined;
+  }
+
+  /** The next events; undefined where there are none now and the follower should look again. */
+  async function next(follower: Follower, signal: AbortSignal): Promise<RecordedEvent[] | undefined> {
+    const seen = follower.stirred;
+    const { step, duplicates, seenUpTo } = follower.queue.take(
+      follower.position,
+      limits.maxBatchEvents,
+      limits.maxBatchBytes,
+    );
+    if (duplicates > 0) observer.duplicatesDropped(ledger, duplicates);
+    tellRoom();
+    if (step.kind === 'apply') {
+      backToKafka(follower);
+      const events = parse(follower, step.messages);
+      if (events.length === 0) return undefined;
+      await pollHead(follower).catch(ignoreRetryable);
+      return events;
+    }
+    // It has come at least as far as we are: what follows will come from there.
+    if (
+      follower.source !== 'kafka' &&
+      follower.source !== 'catching-up' &&
+      seenUpTo >= follower.position &&
+      seenUpTo > 0n
+    ) {
+      backToKafka(follower);
+    }
+    if (step.kind === 'missing') return heal(follower, step.found, signal, seen);
+    if (follower.source !== 'kafka') return fromOutbox(follower, signal, seen);
+    await pollHead(follower);
+    if (isSilent(follower)) {
+      follower.source = 'silent';
+      observer.silent(ledger, follower.position, 'silent');
+      return undefined;
+    }
+    await sleep(limits.headPollMs, follower, signal, seen);
+    return undefined;
+  }
+
+  /** Reads a hole in what was delivered. */
+  async function heal(
+    follower: Follower,
+    found: bigint,
+    signal: AbortSignal,
+    seen: number,
+  ): Promise<RecordedEvent[] | undefined> {
+    const missing = found - 1n - follower.position;
+    if (follower.source === 'kafka' && follower.gapUpTo === undefined) {
+      follower.gapUpTo = found - 1n;
+      observer.gapFound(ledger, follower.position + 1n, found);
+    }
+    const limit = missing < BigInt(limits.maxBatchEvents) ? Number(missing) : limits.maxBatchEvents;
+    const events = await readOutbox(follower, limit);
+    if (events.length === 0) {
+      await pollHead(follower);
+      await sleep(limits.minRetryMs, follower, signal, seen);
+      return undefined;
+    }
+    if (follower.source !== 'catching-up') observer.eventsHealed(ledger, events.length);
+    const reached = events.at(-1)?.position ?? 0n;
+    if (follower.gapUpTo !== undefined && reached >= follower.gapUpTo) {
+      follower.gapUpTo = undefined;
+      observer.gapHealed(ledger);
+    }
+    return events;
+  }
+
+  /** Kafka delivers nothing yet, or nothing any more. */
+  async function fromOutbox(
+    follower: Follower,
+    signal: AbortSignal,
+    seen: number,
+  ): Promise<RecordedEvent[] | undefined> {
+    const events = await readOutbox(follower, limits.maxBatchEvents);
+    if (events.length > 0) {
+      if (follower.source !== 'catching-up') observer.eventsHealed(ledger, events.length);
+      return events;
+    }
+    if (follower.source === 'catching-up') {
+      follower.source = isUp ? 'kafka' : 'away';
+      if (!isUp) observer.silent(ledger, follower.position, 'away');
+      return undefined;
+    }
+    await sleep(limits.pollMs, follower, signal, seen);
+    return undefined;
+  }
+
+  /** The outbox is known to be ahead, and nothing came since. */
+  function isSilent(follower: Follower): boolean {
+    if (head <= follower.position) {
+      follower.behindSince = undefined;
+      return false;
+    }
+    follower.behindSince ??= now();
+    return now() - follower.behindSince >= limits.silentMs;
+  }
+
+  async function* follow(afterPosition: bigint, signal: AbortSignal): AsyncGenerator<FeedBatch, void, void> {
+    invariant(afterPosition >= 0n, 'positions begin at 1');
+    const follower: Follower = {
+      queue: createDeliveryQueue({ maxMessages: limits.maxQueued, maxBytes: limits.maxQueuedBytes }),
+      position: afterPosition,
+      source: 'catching-up',
+      stirred: 0,
+      wakeUp: undefined,
+      behindSince: undefined,
+      headAt: -Infinity,
+      aheadSince: undefined,
+      gapUpTo: undefined,
+    };
+    followers.add(follower);
+    let retryMs = limits.minRetryMs;
+    try {
+      while (!signal.aborted) {
+        const seen = follower.stirred;
+        let events: RecordedEvent[] | undefined;
+        try {
+          events = await next(follower, signal);
+          retryMs = limits.minRetryMs;
+        } catch (error) {
+          if (!(error instanceof RetryableError)) throw error;
+          observer.failed(error);
+          await sleep(retryMs, follower, signal, seen);
+          retryMs = Math.min(retryMs * 2, limits.maxRetryMs);
+          continue;
+        }
+        const last = events?.at(-1);
+        if (events === undefined || last === undefined) continue;
+        const { gap } = expectContiguous(follower.position, events);
+        invariant(
+          gap === undefined && last.position === follower.position + BigInt(events.length),
+          `the feed was about to hand out what does not follow position ${follower.position}`,
+        );
+        if (isAborted(signal)) return;
+        noteHead(last.position);
+        follower.position = last.position;
+        follower.behindSince = undefined;
+        yield { events, head };
+      }
+    } finally {
+      followers.delete(follower);
+      tellRoom();
+    }
+  }
+
+  function tellRoom(): void {
+    for (const wakeUp of waitingForRoom) wakeUp();
+  }
+
+  const followersWith = (sources: readonly FeedSource[]): Follower[] =>
+    [...followers].filter(({ source }) => sources.includes(source));
+
+  return {
+    ledger,
+    follow,
+
+    wake(position) {
+      noteHead(position);
+      for (const follower of followersWith(['silent', 'away'])) stir(follower);
+    },
+
+    deliver(message) {
+      // To all or to none: where one has no room, the message comes again.
+      for (const { queue, source } of followers) if (source === 'kafka' && !queue.fits(message)) return false;
+      for (const follower of followers) {
+        // One that reads the outbox up to its head will find it there: it holds nobody back.
+        if (!follower.queue.fits(message)) follower.queue.clear();
+        follower.queue.offer(message);
+        stir(follower);
+      }
+      return true;
+    },
+
+    overflow(message) {
+      for (const follower of followers) {
+        if (follower.source !== 'kafka' || follower.queue.fits(message)) continue;
+        observer.overflowed(ledger, follower.queue.length);
+        follower.queue.clear();
+        follower.source = 'catching-up';
+      }
+    },
+
+    room(ms) {
+      return new Promise((resolve) => {
+        const done = (): void => {
+          clearTimeout(timer);
+          waitingForRoom.delete(done);
+          resolve();
+        };
+        const timer = setTimeout(done, ms);
+        waitingForRoom.add(done);
+      });
+    },
+
+    transport(up) {
+      if (up === isUp) return;
+      isUp = up;
+      if (up) {
+        for (const follower of followersWith(['away'])) {
+          observer.backFromSilence(ledger, follower.position);
+          follower.source = 'catching-up';
+          stir(follower);
+        }
+        return;
+      }
+      for (const follower of followersWith(['kafka'])) {
+        follower.source = 'away';
+        observer.silent(ledger, follower.position, 'away');
+        stir(follower);
+      }
+    },
+
+    status() {
+      const worst = (['away', 'silent', 'catching-up', 'kafka'] as const).find(
+        (source) => followersWith([source]).length > 0,
+      );
+      const positions = [...followers].map(({ position }) => position);
+      return {
+        source: worst,
+        position: positions.length === 0 ? undefined : positions.reduce((a, b) => (a < b ? a : b)),
+        head,
+      };
+    },
+  };
+}
+
+/** A look at the head that failed is repeated; the events are there. */
+function ignoreRetryable(error: unknown): void {
+  if (!(error instanceof RetryableError)) throw error;
+}
+
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
+}
