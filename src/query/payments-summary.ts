@@ -33,7 +33,7 @@ const MAX_NAMED = 100;
 
 const MODELS = ['payouts', 'transfers', 'blocks', 'books'] as const;
 
-/** Undefined while the read models are being built. It costs what is open, so it is asked now and then, not per request. */
+/** Undefined while the read models are being built. It counts an index entry for each that is open, so it is asked now and then, not per request. */
 export async function readPaymentsSummary(options: PaymentsSummaryOptions): Promise<PaymentsSummary | undefined> {
   const database = createReadDatabase(options.pool, options.ledger);
   const at = await readPresent(database, MODELS);
