@@ -18,7 +18,7 @@ const MAX_NAMED = 10;
 const MAX_ROUND_AGE_MS = 60_000;
 
 /** States in which the ledger does what it should. A node that is behind is waited for; the answers are right meanwhile. */
-const GOOD_STATES: ReadonlySet<FollowerState> = new Set(['synced', 'syncing', 'node-behind']);
+const GOOD_STATES: ReadonlySet<FollowerState> = new Set(['synced', 'syncing', 'node-behind', 'standby']);
 
 export interface HealthDeps {
   pool: pg.Pool;

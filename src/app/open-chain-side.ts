@@ -11,6 +11,7 @@ import type { Outbox } from '../outbox/outbox.js';
 import { invariant } from '../platform/assert.js';
 import type { Closers } from './closers.js';
 import { createNodeSource } from './node-source.js';
+import { openTurn } from './open-turn.js';
 import type { LedgerContext } from './process-parts.js';
 
 export interface ChainSideDeps extends LedgerContext {
@@ -53,7 +54,8 @@ export async function openChainSide(deps: ChainSideDeps): Promise<ChainSide> {
   const following: { follower?: Follower } = {};
   const source = openSource(deps, () => (following.follower?.status().tip?.height ?? 0) + 1);
   closers.add('source of blocks', () => source.close());
-  const follower = createFollower({ ...settings, source });
+  const hasTurn = config.source === 'rpc' ? openTurn(deps, 'follower') : undefined;
+  const follower = createFollower({ ...settings, source, ...(hasTurn === undefined ? {} : { hasTurn }) });
   following.follower = follower;
   await startFollower(follower, closers);
   return { source, follower, pushedBlocks: undefined };

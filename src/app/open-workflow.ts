@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
 import type { BlockSource } from '../bitcoin/block-source.js';
 import type { LocalKeys } from '../bitcoin/keys/local-keys.js';
 import { createBuiltinPaymentNode } from '../bitcoin/payment/builtin-payment-node.js';
@@ -20,8 +19,7 @@ import type { Config } from '../platform/config.js';
 import { RetryableError } from '../platform/errors.js';
 import type { Logger } from '../platform/logger.js';
 import type { LedgerMetrics } from '../platform/metrics.js';
-import { withLeaderLock } from '../platform/postgres/leadership.js';
-import { advisoryKey } from '../projections/tables/identifiers.js';
+import { withLease } from '../platform/postgres/lease.js';
 import { createWorkflow, type Workflow } from '../workflow/workflow.js';
 import type { PayoutWork } from '../workflow/ports.js';
 import type { PaymentPolicy, WorkflowEvents } from '../workflow/workflow-parts.js';
@@ -96,7 +94,7 @@ export interface OpenWorkflowOptions {
 
 /** What pays withdrawals, started. Of several processes on one database one leads; another takes over. */
 export function openWorkflow(context: LedgerContext, options: OpenWorkflowOptions): Workflow {
-  const { config, ledger, enginePool: pool, measured, logger, onFatal, closers } = context;
+  const { config, ledger, enginePool: pool, measured, logger, onFatal, onTrouble, closers } = context;
   const { commands, node, signers, outbox, feed } = options;
   const workflow = createWorkflow({
     network: config.network,
@@ -107,7 +105,10 @@ export function openWorkflow(context: LedgerContext, options: OpenWorkflowOption
     signers,
     outbox: { head: () => asRead(outbox.head()) },
     feed,
-    lead: (signal, work) => leadPayouts(pool, ledger, signal, work),
+    // While a lease is lost and not yet seen to be, two may believe that they lead: that costs work and no money, because every
+    // decision is made on its stream.
+    lead: (signal, work) =>
+      withLease({ pool, ledger, role: 'workflow', onError: onTrouble }, signal, (lease) => work(lease.signal)),
     now: () => Date.now(),
     random: () => Math.random(),
     sleep: async (ms, signal) => {
@@ -121,24 +122,6 @@ export function openWorkflow(context: LedgerContext, options: OpenWorkflowOption
   workflow.start();
   closers.add('payouts', () => workflow.stop());
   return workflow;
-}
-
-/**
- * Holds the ledger's lock for payouts while `work` runs, and ends it when the connection is seen to be lost. Until then two may
- * believe that they lead: that costs work and no money, because every decision is made on its stream.
- */
-async function leadPayouts(
-  pool: pg.Pool,
-  ledger: string,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const key = advisoryKey(ledger, 'payouts');
-  try {
-    await withLeaderLock({ pool, key, standingBy: () => undefined }, signal, (_client, leading) => work(leading));
-  } catch (error) {
-    await asRead(Promise.reject(error instanceof Error ? error : new Error(String(error))));
-  }
 }
 
 /** Errors of the driver say that it may be tried again. */

@@ -3,6 +3,8 @@ import type { BlockPlace } from './chain-index.js';
 
 export type FollowerState =
   | 'starting'
+  /** Another process follows; this one reads along and goes on when that one ends. */
+  | 'standby'
   /** Our tip is the source's, or has as much work. */
   | 'synced'
   /** Connecting blocks. */

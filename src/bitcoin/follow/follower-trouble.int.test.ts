@@ -247,3 +247,62 @@ test('a source that hangs does not keep the follower from stopping; what waits f
   expect(follower.status()).toMatchObject({ state: 'stopped', tip: { height: 0 } });
   await expect(follower.syncNow()).rejects.toThrow('not running');
 });
+
+test('a standby reads along, writes nothing, and goes on where the other stopped when it is its turn', async () => {
+  const ledger = newLedger();
+  const source = createMemorySource();
+  source.extend(3);
+  let turn = 0;
+  const standbyMs = 5;
+  const followers = [0, 1].map((number) =>
+    ledger.follower(source, { hasTurn: () => turn === number, limits: { standbyMs, pollMs: 20 } }),
+  );
+  const [first, second] = followers;
+  if (first === undefined || second === undefined) throw new Error('there are two');
+  await Promise.all(followers.map((follower) => follower.start()));
+  try {
+    await first.syncNow();
+    const head = await ledger.outbox.head();
+    await expect(second.syncNow()).rejects.toThrow('another process follows the chain');
+    await expect.poll(() => second.status()).toMatchObject({ state: 'standby', tip: { height: 3 }, position: head });
+    expect(await ledger.outbox.head()).toBe(head);
+
+    source.extend(2);
+    turn = 1;
+    await expect.poll(() => second.status()).toMatchObject({ state: 'synced', tip: { height: 5 } });
+    // Whoever has lost its turn writes nothing more, also what it had begun.
+    await expect(first.syncNow()).rejects.toThrow('another process follows the chain');
+    await expect.poll(() => first.status()).toMatchObject({ state: 'standby', tip: { height: 5 } });
+  } finally {
+    await Promise.all(followers.map((follower) => follower.stop()));
+  }
+  expect(ledger.fatal).toEqual([]);
+  expect((await ledger.chainStory()).filter(({ step }) => step === 'connected')).toHaveLength(5);
+});
+
+test('a turn that ends in the middle of a change ends the writing; the other one writes the rest', async () => {
+  const ledger = newLedger();
+  const source = createMemorySource();
+  source.extend(20);
+  let turn = 0;
+  let appends = 0;
+  const store = {
+    ...ledger.store,
+    append: (request: Parameters<typeof ledger.store.append>[0]) => {
+      if (++appends === 4) turn = 1;
+      return ledger.store.append(request);
+    },
+  };
+  const limits = { standbyMs: 5, pollMs: 20, maxEvents: 2 };
+  const followers = [0, 1].map((number) => ledger.follower(source, { store, hasTurn: () => turn === number, limits }));
+  await Promise.all(followers.map((follower) => follower.start()));
+  try {
+    await expect.poll(() => followers[1]?.status()).toMatchObject({ state: 'synced', tip: { height: 20 } });
+    await expect.poll(() => followers[0]?.status()).toMatchObject({ state: 'standby', tip: { height: 20 } });
+  } finally {
+    await Promise.all(followers.map((follower) => follower.stop()));
+  }
+  expect(ledger.fatal).toEqual([]);
+  const heights = (await ledger.chainStory()).flatMap((step) => (step.step === 'connected' ? [step.height] : []));
+  expect(heights).toEqual(Array.from({ length: 20 }, (_, block) => block + 1));
+});

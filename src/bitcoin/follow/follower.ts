@@ -28,6 +28,11 @@ export interface FollowerDeps extends ChainSettings {
   now: () => number;
   /** From 0 to 1, for the jitter of pauses. */
   random: () => number;
+  /**
+   * Whether this follower is the one that writes. Others read what it writes, so that any of them can go on at once. Where it is
+   * not given, nobody else follows.
+   */
+  hasTurn?: () => boolean;
   /** A broken invariant or another bug: the process must end. The follower has stopped. */
   onFatal: (error: unknown) => void;
   /** The source gave a block that is not valid; a source that can give another one may want to know. */
@@ -40,6 +45,8 @@ export interface PauseLimits {
   pollMs: number;
   /** The source is checked anew so often: a node may be pruned, or be another one behind its address, while it is followed. */
   recheckMs: number;
+  /** A standby asks so often whether it is its turn: what a change of turns costs. */
+  standbyMs: number;
   /** First pause where asking again can help; doubled each time. */
   firstPauseMs: number;
   longestPauseMs: number;
@@ -49,6 +56,7 @@ const DEFAULT_PAUSES: Readonly<PauseLimits> = {
   pollMs: 1_000,
   // One batch of three small calls; far less than a node takes to prune what lies a day back.
   recheckMs: 60_000,
+  standbyMs: 250,
   firstPauseMs: 200,
   longestPauseMs: 30_000,
 };
@@ -86,7 +94,8 @@ interface Waiter {
 
 /** Follows a source of blocks and writes what its chain means for the ledger. */
 export function createFollower(deps: FollowerDeps): Follower {
-  const { ledger, network, store, outbox } = deps;
+  const { ledger, network, outbox, hasTurn = () => true } = deps;
+  const store = writeInTurn(deps.store, hasTurn);
   const pauses = { ...DEFAULT_PAUSES, ...deps.limits };
   const planLimits = { ...DEFAULT_PLAN_LIMITS, ...deps.limits };
   const fetchLimits = { ...DEFAULT_FETCH_LIMITS, ...deps.limits };
@@ -214,6 +223,10 @@ export function createFollower(deps: FollowerDeps): Follower {
         woken = false;
         served.push(...waiters.splice(0));
         try {
+          if (!hasTurn()) {
+            await standBy(served.splice(0));
+            continue;
+          }
           const isMore = await pass();
           failures = 0;
           spoiled = 0;
@@ -240,6 +253,14 @@ export function createFollower(deps: FollowerDeps): Follower {
       stopWaking();
       for (const { reject } of served) reject(new RetryableError('the follower was stopped'));
     }
+  }
+
+  /** Reads what the one that follows has written, and says so to who waits here. */
+  async function standBy(served: readonly Waiter[]): Promise<void> {
+    for (const { reject } of served) reject(new RetryableError('another process follows the chain'));
+    await view.catchUp();
+    report({ state: 'standby', detail: 'Another process follows the chain.' });
+    await pause(pauses.standbyMs);
   }
 
   function pauseMs(failures: number): number {
@@ -274,7 +295,7 @@ export function createFollower(deps: FollowerDeps): Follower {
     async start() {
       invariant(running === undefined, 'a follower is started once');
       await view.catchUp();
-      if (view.chain) await openChain({ ledger, view, store, source }, deps);
+      if (view.chain && hasTurn()) await openChain({ ledger, view, store, source }, deps);
       report({});
       running = run().then(
         () => end(),
@@ -305,6 +326,17 @@ export function createFollower(deps: FollowerDeps): Follower {
         wake();
       }),
     chain: () => view.chain,
+  };
+}
+
+/** Ends what was planned when the turn is over: the one that has it now plans anew. Revisions guard what is under way. */
+function writeInTurn(store: EventStore, hasTurn: () => boolean): EventStore {
+  return {
+    ...store,
+    append: (request) =>
+      hasTurn()
+        ? store.append(request)
+        : Promise.reject(new AnotherWriterError('another process follows the chain now')),
   };
 }
 
