@@ -194,6 +194,7 @@ function roundParts({ commands, work }: PaymentLedger): RoundParts {
       longTermFeeRateSatsPerKvb: 10_000n,
       rebroadcastMs: 600_000,
     },
+    lastBlock: { eventId: null },
     commands,
     work,
     node: createNoPaymentNode({ blocks: () => fail('nothing is signed here') }),
