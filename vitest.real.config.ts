@@ -7,6 +7,8 @@ export default defineConfig({
   resolve: { alias: [{ find: /^graphql$/, replacement: 'graphql/index.js' }] },
   test: {
     include: ['test/real/**/*.real.test.ts'],
+    // With a stack of their own: see vitest.cdc.config.ts.
+    exclude: ['test/real/cdc/**'],
     globalSetup: ['test/support/global-setup.ts'],
     testTimeout: 300_000,
     hookTimeout: 300_000,

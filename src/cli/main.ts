@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { runBlocksImport } from './blocks-import-command.js';
+import { runCdcCheck, runCdcRepair, runCdcSetup } from './cdc-command.js';
 import { runEventsExport } from './events-export-command.js';
 import { EXIT_USAGE, exitWithError } from './exit.js';
 import { runMigrate } from './migrate-command.js';
@@ -80,5 +81,26 @@ program
   .description('write the log as JSON lines to standard output, oldest first')
   .option('--after <position>', 'begin after this position', '0')
   .action(runEventsExport);
+
+const cdc = program.command('cdc').description('the way from the outbox to Kafka');
+
+cdc
+  .command('check')
+  .description('say what is wrong with any part of it, and what to do; exit 1 if anything is')
+  .option('--json', 'one JSON object per part')
+  .action(runCdcCheck);
+
+cdc
+  .command('repair')
+  .description('get the connector going again, with a new slot where its own is gone or was invalidated')
+  .option('--force', 'a new slot in any case')
+  .option('--json', 'one JSON object per step')
+  .action(runCdcRepair);
+
+cdc
+  .command('setup')
+  .description('make the role of the connector (with CDC_PASSWORD), the publication and the topic')
+  .option('--json', 'one JSON object per step')
+  .action(runCdcSetup);
 
 program.parseAsync().catch(exitWithError);

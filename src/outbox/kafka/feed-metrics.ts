@@ -1,10 +1,13 @@
-import type { Counter } from 'prom-client';
 import type { Logger } from '../../platform/logger.js';
 import type { FeedObserver } from './feed-observer.js';
 
 export interface FeedMetricsDeps {
   /** As of `Metrics.counter`. */
-  counter: (name: string, help: string, labelNames?: readonly string[]) => Counter;
+  counter: (
+    name: string,
+    help: string,
+    labelNames?: readonly string[],
+  ) => { inc(labels?: Record<string, string>, by?: number): void };
   logger: Pick<Logger, 'info' | 'warn'>;
 }
 
