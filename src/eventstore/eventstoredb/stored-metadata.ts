@@ -40,7 +40,7 @@ export function encodeMetadata(metadataJson: string, stored: StoredMetadata): Bu
 }
 
 const storedSchema = z.object({
-  revision: z.string().regex(/^\d{1,18}$/),
+  revision: z.string().regex(/^(-1|\d{1,18})$/),
   schemaVersion: z.number().int().min(1),
   append: z.string(),
   key: z.string().optional(),

@@ -1,0 +1,53 @@
+import type { ChainLink } from '../append-chains.js';
+import type { AppendResult } from '../event-store.js';
+import type { PreparedAppend } from '../prepare-append.js';
+import { encodeMetadata } from './stored-metadata.js';
+import type { EventToStore } from './messages.js';
+
+/** An append that is not settled yet. */
+export interface WaitingAppend {
+  append: PreparedAppend;
+  /** Undefined for a rejection, which builds on nothing. */
+  link: ChainLink | undefined;
+  /** Of the claim that is being made or was made last. */
+  attempt: string;
+  /** The attempt that was seen not to have come to be. */
+  replaces: string | undefined;
+  /** The key was claimed before: its events may stand somewhere behind the place. */
+  isRepeated: boolean;
+  /** Not looked at before; `performance.now()`. */
+  notBeforeMs: number;
+  untilMs: number;
+  settle(result: AppendResult | Error): void;
+}
+
+/** Bytes as the server counts them. */
+export function storedBytes({ events, idempotency }: PreparedAppend, ownBytes: number): number {
+  return events.reduce(
+    (sum, { type, dataJson, metadataJson }) =>
+      sum + Buffer.byteLength(dataJson) + Buffer.byteLength(metadataJson) + type.length * 2 + ownBytes,
+    idempotency === undefined ? 0 : Buffer.byteLength(idempotency.outcomeJson),
+  );
+}
+
+/** The events as they are sent. The last one of a command carries its outcome. */
+export function eventsToStore({ append, attempt }: WaitingAppend): EventToStore[] {
+  const { idempotency, expected } = append;
+  return append.events.map((event, index) => ({
+    id: event.id,
+    type: event.type,
+    data: Buffer.from(event.dataJson, 'utf8'),
+    metadata: encodeMetadata(event.metadataJson, {
+      revision: (expected ?? -1n) + BigInt(index + 1),
+      schemaVersion: event.schemaVersion,
+      append: attempt,
+      key: idempotency?.key,
+      outcome: idempotency && index === append.events.length - 1 ? idempotency : undefined,
+      recordedAtMs: undefined,
+    }),
+  }));
+}
+
+export function lastRevision({ append }: WaitingAppend): bigint {
+  return (append.expected ?? -1n) + BigInt(append.events.length);
+}
