@@ -101,10 +101,19 @@ export async function startProcess(process: ProcessParts): Promise<LedgerProcess
     await runner.waitFor(head, undefined, READ_WAIT_MS);
     return head;
   };
+  const alive = (): Promise<void> => {
+    life.assertAlive();
+    return Promise.resolve();
+  };
+  /** What the dead ask is not answered: the others would wait for read models that nobody moves any more. */
+  const aliveAtHead = async (): Promise<void> => {
+    await alive();
+    await readModelsKnow();
+  };
   // Every answer is that of the moment at which it is given, and not of a moment that the clock decides.
-  const work = inTurn(turns, createPayoutWork({ database: pool, ledger, progress: runner }), readModelsKnow);
-  const reads = inTurn(turns, createCommandReads(pool, ledger, runner), readModelsKnow);
-  const log = inTurn(turns, createPostgresCommandLog({ pool, outbox }));
+  const work = inTurn(turns, createPayoutWork({ database: pool, ledger, progress: runner }), aliveAtHead);
+  const reads = inTurn(turns, createCommandReads(pool, ledger, runner), aliveAtHead);
+  const log = inTurn(turns, createPostgresCommandLog({ pool, outbox }), alive);
   const evidenceOfChain = createChainEvidence({ pool, ledger, blocks: (hashes) => source.blocks(hashes) });
   /** What one process knows of the streams, and the workflow that runs in it. */
   const start = (name: string): { parts: CommandParts; workflow: Workflow } => {
@@ -114,13 +123,13 @@ export async function startProcess(process: ProcessParts): Promise<LedgerProcess
     const parts = createCommandParts({
       ledger,
       network: 'regtest',
-      store: inTurn(turns, store, undefined, keyOf),
+      store: inTurn(turns, store, alive, keyOf),
       reads,
       log,
       keys: { ensure: () => Promise.reject(new Error('no wallet here has keys of the ledger')) },
       sleep: () => new Promise((resolve) => setImmediate(resolve)),
       signing: createManualSigning({ network: 'regtest', node, walletOf: (walletId) => work.wallet(walletId) }),
-      evidence: inTurn(turns, evidenceOfChain, readModelsKnow),
+      evidence: inTurn(turns, evidenceOfChain, aliveAtHead),
     });
     const workflow = createWorkflow({
       network: 'regtest',
@@ -129,7 +138,7 @@ export async function startProcess(process: ProcessParts): Promise<LedgerProcess
       work,
       node,
       signers: { none: createManualSigner(), http: signer, local: createManualSigner() },
-      outbox: inTurn(turns, outbox),
+      outbox: inTurn(turns, outbox, alive),
       feed,
       lead: (signal, lead) => lead(signal),
       now,

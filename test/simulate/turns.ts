@@ -53,7 +53,10 @@ export function inTurn<T extends object>(
   return new Proxy(object, {
     get: (target, name) => {
       const value: unknown = Reflect.get(target, name, target);
-      if (typeof value !== 'function' || name === 'close') return value;
+      if (typeof value !== 'function') return value;
+      // What is done under such a lock takes turns itself: it would wait for its own end.
+      if (name === 'close' || name === 'exclusively')
+        return (...args: unknown[]) => Reflect.apply(value, target, args) as unknown;
       const method = String(name);
       return (...args: unknown[]): unknown =>
         turns.take(keyOf(method, args) ?? `${method} ${++asked}`, async () => {
