@@ -16,16 +16,27 @@ export async function runEventsExport(options: { after: string }): Promise<void>
     const outbox = createPostgresOutbox({ pool, ledger: oneLedger(config) });
     const head = await outbox.head();
     let position = BigInt(options.after);
-    while (position < head) {
+    // Who reads may stop reading, as `head` does: that is the end, and no failure.
+    let isUnread = false;
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      isUnread = true;
+    });
+    while (position < head && !isUnread) {
       const events = await outbox.read(position, PAGE);
       for (const event of events) {
-        if (event.position > head) break;
+        if (event.position > head || isUnread) break;
         const line = JSON.stringify(event, (_key, value: unknown) =>
           typeof value === 'bigint' ? value.toString() : value,
         );
-        if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
+        const isFull = !process.stdout.write(`${line}\n`);
+        if (isFull && !isUnread) await once(process.stdout, 'drain').catch(unlessUnread);
       }
       position = events.at(-1)?.position ?? head;
     }
   });
+}
+
+function unlessUnread(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
 }

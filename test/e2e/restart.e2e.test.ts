@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, chmodSync, existsSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -117,6 +118,22 @@ describe('a ledger on its embedded database', () => {
     expect(await served.stop()).toBe(0);
     const again = await start();
     expect(await accountIds(again)).toEqual(['alice']);
+  });
+
+  it('exports the log to a reader that stops after the first line', async () => {
+    await start();
+    const ran = spawnSync(
+      'bash',
+      ['-c', '"$0" bin/tallystick.js events export | head -n 1; echo "${PIPESTATUS[0]}"', process.execPath],
+      {
+        cwd: join(import.meta.dirname, '..', '..'),
+        env: { ...process.env, ...environment() },
+        encoding: 'utf8',
+      },
+    );
+    const [first = '', code] = ran.stdout.trim().split('\n');
+    expect(JSON.parse(first)).toMatchObject({ position: '1', type: 'ChainOpened' });
+    expect({ code, stderr: ran.stderr }).toEqual({ code: '0', stderr: '' });
   });
 
   it('verifies and rebuilds beside the running ledger', async () => {
