@@ -1,6 +1,8 @@
 import type pg from 'pg';
 import type { Follower } from '../bitcoin/follow/follower.js';
 import type { FollowerState } from '../bitcoin/follow/follower-status.js';
+import type { KafkaSource } from '../outbox/kafka/kafka-source.js';
+import type { LedgerFeed } from '../outbox/kafka/ledger-feed.js';
 import type { Outbox } from '../outbox/outbox.js';
 import type { Progress } from '../projections/progress.js';
 import type { ProjectionStatus } from '../projections/status.js';
@@ -28,13 +30,15 @@ export interface HealthDeps {
   status: () => Promise<ProjectionStatus[]>;
   /** Undefined where this process does not follow the chain. */
   follower: Follower | undefined;
+  /** How events come to the projections of this process, where it is not from the outbox itself. */
+  delivery: { source: Pick<KafkaSource, 'status'>; feed: Pick<LedgerFeed, 'status'> } | undefined;
   /** Of the workflow that pays, undefined before it runs; undefined where this process has nothing to do with payments. */
   payments: (() => WorkflowStatus | undefined) | undefined;
 }
 
 /** What `GET /health/ready` asks, part by part. */
 export function createHealthChecks(deps: HealthDeps): readonly HealthCheck[] {
-  const { pool, ledger, outbox, progress, status, follower, payments } = deps;
+  const { pool, ledger, outbox, progress, status, follower, delivery, payments } = deps;
   return [
     {
       name: 'database',
@@ -67,9 +71,30 @@ export function createHealthChecks(deps: HealthDeps): readonly HealthCheck[] {
         return { ok: lag <= MAX_LAG_EVENTS, detail: `${lag} events behind position ${head}` };
       },
     },
+    ...(delivery === undefined ? [] : [createDeliveryCheck(delivery)]),
     ...(follower === undefined ? [] : [createNodeCheck(follower)]),
     ...(payments === undefined ? [] : [createPayoutsCheck({ pool, ledger, payments })]),
   ];
+}
+
+/** Never red: what Kafka does not deliver is read from the outbox. It says so, and the metrics count it. */
+function createDeliveryCheck({ source, feed }: NonNullable<HealthDeps['delivery']>): HealthCheck {
+  return {
+    name: 'kafka',
+    check: () => {
+      const { state, error, assigned } = source.status();
+      const reading = feed.status().source;
+      const from = {
+        kafka: 'events come from Kafka',
+        'catching-up': 'catching up from the outbox',
+        silent: 'Kafka delivers nothing: events are read from the outbox',
+        away: 'Kafka is away: events are read from the outbox',
+      };
+      const where = reading === undefined ? 'another process projects this ledger' : from[reading];
+      const detail = `${state}${error === undefined ? '' : ` (${error})`}, ${assigned.length} partitions here; ${where}`;
+      return Promise.resolve({ ok: true, detail });
+    },
+  };
 }
 
 function createNodeCheck(follower: Follower): HealthCheck {

@@ -23,6 +23,7 @@ import { observeLedger } from './observe-ledger.js';
 import { observePayments } from './observe-payments.js';
 import { openBlocksOnly, openChainSide } from './open-chain-side.js';
 import { openEventStore } from './open-event-store.js';
+import type { OpenKafka } from './open-kafka.js';
 import { openProjector, watchReadModels } from './open-read-models.js';
 import { openPaymentNode, openSigners, openWorkflow } from './open-workflow.js';
 import type { LedgerContext } from './process-parts.js';
@@ -37,13 +38,25 @@ export interface OpenedLedger {
   health: readonly HealthCheck[];
 }
 
+/** What all ledgers of a process use, where it has it. */
+export interface SharedParts {
+  /** The built-in chain, where that is the source of blocks. */
+  regtest: RegtestChain | undefined;
+  /** What projections read, where it is not the outbox itself. */
+  kafka: OpenKafka | undefined;
+}
+
 /** What the roles of this process need of one ledger: log, read models, chain, payments, API. */
-export async function openLedger(context: LedgerContext, regtest: RegtestChain | undefined): Promise<OpenedLedger> {
+export async function openLedger(context: LedgerContext, shared: SharedParts): Promise<OpenedLedger> {
   const { config, ledger, pool, measured, closers } = context;
+  const { regtest, kafka } = shared;
   const { roles, overdueMinutes } = config;
   const outbox = createPostgresOutbox({ pool, ledger });
   const { store, feed } = openEventStore(context);
-  const { progress, status, isToldHere } = roles.has('projector')
+  // With Kafka, the group decides which process moves the read models, and when.
+  const delivered = kafka?.project(context, outbox);
+  const projectsAlways = roles.has('projector') && delivered === undefined;
+  const { progress, status, isToldHere } = projectsAlways
     ? await openProjector(context, feed)
     : watchReadModels(context);
 
@@ -53,7 +66,7 @@ export async function openLedger(context: LedgerContext, regtest: RegtestChain |
     : decides
       ? await openBlocksOnly(context)
       : undefined;
-  if (roles.has('projector')) await progress.waitFor(await outbox.head(), undefined, CATCH_UP_TIMEOUT_MS);
+  if (projectsAlways) await progress.waitFor(await outbox.head(), undefined, CATCH_UP_TIMEOUT_MS);
 
   const paying: { workflow?: Workflow } = {};
   const health = createHealthChecks({
@@ -63,6 +76,7 @@ export async function openLedger(context: LedgerContext, regtest: RegtestChain |
     progress,
     status,
     follower: chain?.follower,
+    delivery: kafka && delivered && { source: kafka.source, feed: delivered },
     payments: decides ? () => paying.workflow?.status() : undefined,
   });
   observeLedger(measured, { follower: chain?.follower, status, outbox });

@@ -4,6 +4,7 @@ import { FatalError } from '../platform/errors.js';
 import type { Logger } from '../platform/logger.js';
 import { createHttpFront } from './http-front.js';
 import { openBuiltinChain } from './node-source.js';
+import { openKafka } from './open-kafka.js';
 import { openLedger, type OpenedLedger } from './open-ledger.js';
 import { openProcessParts, type ProcessParts } from './process-parts.js';
 
@@ -26,11 +27,12 @@ export async function openProcess(config: Config, options: OpenProcessOptions): 
   const parts = await openProcessParts(config, options);
   const close = (): Promise<void> => parts.closers.closeAll();
   try {
-    const regtest = await openRegtest(parts);
+    const shared = { regtest: await openRegtest(parts), kafka: openKafka(parts) };
     const ledgers: OpenedLedger[] = [];
     for (const ledger of config.ledgers) {
-      ledgers.push(await openLedger({ ...parts, ledger, measured: parts.metrics.ofLedger(ledger) }, regtest));
+      ledgers.push(await openLedger({ ...parts, ledger, measured: parts.metrics.ofLedger(ledger) }, shared));
     }
+    shared.kafka?.start();
     const front = await createHttpFront(parts, ledgers);
     parts.closers.add('HTTP', () => front.close());
     const url = await listening(config, front.listen(config.port, config.host));
@@ -41,10 +43,9 @@ export async function openProcess(config: Config, options: OpenProcessOptions): 
   }
 }
 
-function refuseUnwired({ eventStore, kafka }: Config): void {
+function refuseUnwired({ eventStore }: Config): void {
   if (eventStore !== 'postgres')
     throw new ConfigError('EVENT_STORE', `'${eventStore}' is not available in this version`);
-  if (kafka !== undefined) throw new ConfigError('KAFKA_BROKERS', 'is not available in this version: unset it');
 }
 
 /** The built-in chain, where it is the source and this process has a part in it; all ledgers share it. */

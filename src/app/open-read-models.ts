@@ -2,7 +2,7 @@ import type { OutboxFeed } from '../outbox/outbox.js';
 import { ALL_PROJECTIONS } from '../projections/all-projections.js';
 import { ProgressTracker, type Progress } from '../projections/progress.js';
 import { rebuildProjections } from '../projections/rebuild/rebuild-projections.js';
-import { createProjectionRunner } from '../projections/runner/projection-runner.js';
+import { createProjectionRunner, type ProjectionRunner } from '../projections/runner/projection-runner.js';
 import { readProjectionStatus, type ProjectionStatus } from '../projections/status.js';
 import type { LedgerContext } from './process-parts.js';
 
@@ -14,10 +14,10 @@ export interface OpenReadModels {
   isToldHere: () => boolean;
 }
 
-/** Projections that this process keeps up to date, or stands by for. */
-export async function openProjector(context: LedgerContext, feed: OutboxFeed): Promise<OpenReadModels> {
-  const { ledger, enginePool: pool, logger, onFatal, closers } = context;
-  const runner = createProjectionRunner({
+/** What moves the read models of a ledger, or stands by for another that does. Not started. */
+export function createRunner(context: LedgerContext, feed: OutboxFeed): ProjectionRunner {
+  const { ledger, enginePool: pool, logger, onFatal } = context;
+  return createProjectionRunner({
     pool,
     ledger,
     feed,
@@ -31,8 +31,13 @@ export async function openProjector(context: LedgerContext, feed: OutboxFeed): P
     },
     onFatal,
   });
+}
+
+/** Read models that this process keeps up to date for as long as it runs. */
+export async function openProjector(context: LedgerContext, feed: OutboxFeed): Promise<OpenReadModels> {
+  const runner = createRunner(context, feed);
   await runner.start();
-  closers.add('read models', () => runner.stop());
+  context.closers.add('read models', () => runner.stop());
   return { progress: runner, status: () => runner.status(), isToldHere: () => runner.isLeader() };
 }
 

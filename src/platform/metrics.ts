@@ -7,6 +7,8 @@ export type ReadValues = () => readonly { labels?: Record<string, string>; value
 export interface Metrics {
   /** What one ledger is measured by: the label `ledger` is added to everything. */
   ofLedger(ledger: string): LedgerMetrics;
+  /** A counter of the process: one that is of a ledger is asked for by `ofLedger`, or has the label among its own. */
+  counter(name: string, help: string, labelNames?: readonly string[]): MeasuredCounter;
   /** Text for Prometheus, and its content type. */
   scrape(): Promise<{ contentType: string; text: string }>;
 }
@@ -14,12 +16,12 @@ export interface Metrics {
 export interface LedgerMetrics {
   /** A gauge whose values are read at each scrape. */
   observe(name: string, help: string, labelNames: readonly string[], read: ReadValues): void;
-  counter(name: string, help: string, labelNames?: readonly string[]): LedgerCounter;
+  counter(name: string, help: string, labelNames?: readonly string[]): MeasuredCounter;
   /** Called before each scrape, for what has to be asked for; the gauges then only report it. */
   beforeScrape(refresh: () => Promise<void>): void;
 }
 
-export interface LedgerCounter {
+export interface MeasuredCounter {
   inc(labels?: Record<string, string>, by?: number): void;
 }
 
@@ -54,14 +56,19 @@ export function createMetrics(): Metrics {
     return readers;
   }
 
-  function counterOf(name: string, help: string, labelNames: readonly string[]): Counter {
+  function counterOf(name: string, help: string, labelNames: readonly string[]): MeasuredCounter {
     let counter = counters.get(name);
     if (counter === undefined) {
       const registers = [registry];
-      counter = new Counter({ name: `tallystick_${name}`, help, labelNames: ['ledger', ...labelNames], registers });
+      counter = new Counter({ name: `tallystick_${name}`, help, labelNames: [...labelNames], registers });
       counters.set(name, counter);
     }
-    return counter;
+    const known = counter;
+    return {
+      inc: (labels = {}, by = 1) => {
+        known.inc(labels, by);
+      },
+    };
   }
 
   return {
@@ -70,7 +77,7 @@ export function createMetrics(): Metrics {
         gaugeReaders(name, help, labelNames).push({ ledger, read });
       },
       counter: (name, help, labelNames = []) => {
-        const counter = counterOf(name, help, labelNames);
+        const counter = counterOf(name, help, ['ledger', ...labelNames]);
         // There from the start: a rate over a series that is not there yet misses its first step.
         if (labelNames.length === 0) counter.inc({ ledger }, 0);
         return {
@@ -83,6 +90,7 @@ export function createMetrics(): Metrics {
         refreshers.push(refresh);
       },
     }),
+    counter: (name, help, labelNames = []) => counterOf(name, help, labelNames),
     scrape: async () => {
       await Promise.all(refreshers.map((refresh) => refresh()));
       return { contentType: registry.contentType, text: await registry.metrics() };

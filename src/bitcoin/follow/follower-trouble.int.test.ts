@@ -3,7 +3,8 @@ import { createTestDatabase, type TestDatabase } from '../../../test/support/dat
 import { createFollowLedger, type FollowLedger } from '../../../test/support/follow-ledger.js';
 import { createMemorySource, makeBlock, REGTEST_GENESIS } from '../../../test/support/memory-chain.js';
 import { SourceError, type SourceTrouble } from '../block-source.js';
-import { BelowStartError, InvalidBlockError, type Follower, type FollowerDeps } from './follower.js';
+import { BelowStartError, InvalidBlockError } from './follower-errors.js';
+import type { Follower, FollowerDeps } from './follower.js';
 import type { BlockSource } from '../block-source.js';
 
 let db: TestDatabase;

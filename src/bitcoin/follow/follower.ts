@@ -10,7 +10,8 @@ import type { CommittedChange, WriteLimits } from './change-writer.js';
 import type { ConnectedChain } from './chain-index.js';
 import { executePlan, type InvalidBlock } from './execute-plan.js';
 import { DEFAULT_FETCH_LIMITS, type FetchLimits } from './fetch-ahead.js';
-import type { FollowerState, FollowerStatus } from './follower-status.js';
+import { BelowStartError, InvalidBlockError, troubleOf } from './follower-errors.js';
+import type { FollowerStatus } from './follower-status.js';
 import { createLedgerView } from './ledger-view.js';
 import { openChain, type ChainSettings } from './open-chain.js';
 import { DEFAULT_PLAN_LIMITS, planChange, type PlanLimits } from './plan-change.js';
@@ -338,23 +339,4 @@ function writeInTurn(store: EventStore, hasTurn: () => boolean): EventStore {
         ? store.append(request)
         : Promise.reject(new AnotherWriterError('another process follows the chain now')),
   };
-}
-
-/** The source gave bytes that are not a valid block under this hash. */
-export class InvalidBlockError extends RetryableError {
-  constructor(readonly block: InvalidBlock) {
-    super(`Block ${block.hash} is not valid: ${block.invalid.reason}, ${block.invalid.detail}.`, { ...block });
-  }
-}
-
-/** The source's chain parts from ours below the block where the ledger begins: there is nothing to go back to. */
-export class BelowStartError extends RetryableError {}
-
-function troubleOf(error: unknown): [FollowerState, string] {
-  const detail = error instanceof Error ? error.message : String(error);
-  if (error instanceof SourceError) return [error.trouble, detail];
-  if (error instanceof InvalidBlockError) return ['block-invalid', detail];
-  if (error instanceof BelowStartError) return ['halted', detail];
-  if (error instanceof RetryableError) return ['ledger-unavailable', detail];
-  return ['halted', detail];
 }

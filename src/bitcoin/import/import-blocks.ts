@@ -1,5 +1,6 @@
 import { FatalError } from '../../platform/errors.js';
-import { createFollower, InvalidBlockError, type FollowerDeps } from '../follow/follower.js';
+import { InvalidBlockError } from '../follow/follower-errors.js';
+import { createFollower, type FollowerDeps } from '../follow/follower.js';
 import { checkProofOfWork, parseHeader, powLimitOf } from '../scan/parse-header.js';
 import { createBlockFileIndex } from './block-file-index.js';
 import { createFilesSource } from './files-source.js';

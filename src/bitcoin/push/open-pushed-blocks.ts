@@ -1,7 +1,8 @@
 import type pg from 'pg';
 import { BusyError } from '../../platform/errors.js';
 import type { CommittedChange } from '../follow/change-writer.js';
-import { createFollower, InvalidBlockError, type Follower, type FollowerDeps } from '../follow/follower.js';
+import { InvalidBlockError } from '../follow/follower-errors.js';
+import { createFollower, type Follower, type FollowerDeps } from '../follow/follower.js';
 import { createOutpointSet } from '../scan/outpoint-set.js';
 import { scanBlock } from '../scan/scan-block.js';
 import { createScriptSet } from '../scan/script-set.js';
