@@ -1,11 +1,11 @@
 import { randomInt } from 'node:crypto';
-import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Dice } from '../simulate/dice.js';
+import { countOnTheChain } from '../support/count-on-the-chain.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { createIndependentSigner } from '../support/independent-signer.js';
 import { insist } from '../support/journey.js';
@@ -27,7 +27,6 @@ const FINALITY_DEPTH = 3;
 const MAX_REORG = 2;
 const COIN_SATS = 2_000_000n;
 const COINS = 6;
-const ROOT = join(import.meta.dirname, '..', '..');
 
 const recipients = createTestWallet(96);
 let database: TestDatabase;
@@ -183,18 +182,6 @@ async function killAndStart(): Promise<void> {
   ledger = await startLedgerProcess(environment());
 }
 
-/** What arrived, counted by the example for users in a process of its own, from the blocks alone. */
-async function countOnTheChain(): Promise<{ code: number | null; output: string }> {
-  const script = join(ROOT, 'examples', 'count-payments.mjs');
-  const child = spawn(process.execPath, [script, join(dataDir, 'regtest', 'blk00000.dat')]);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const wanted = [...asked.values()].map(({ address, amountSats }) => `${address},${amountSats}\n`);
-  child.stdin.end([...wanted, ...takenBack.map((address) => `${address},0\n`)].join(''));
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { code, output };
-}
-
 async function stillOpen(): Promise<number> {
   const { rows } = await database.pool.query<{ count: bigint }>(
     `SELECT count(*) FILTER (WHERE type = 'PayoutStarted') - count(*) FILTER (WHERE type IN ('PayoutClosed', 'PayoutCancelled')) AS count
@@ -266,7 +253,9 @@ describe('a stranger who tries to make it pay twice', () => {
 
       // Every address that was ever named has got what it should: those of what was taken back nothing.
       const output: unknown = expect.stringContaining(`${addressesUsed} addresses`);
-      expect(await countOnTheChain()).toMatchObject({ code: 0, output });
+      const wanted = [...asked.values(), ...takenBack.map((address) => ({ address, amountSats: 0n }))];
+      const files = [join(dataDir, 'regtest', 'blk00000.dat')];
+      expect(await countOnTheChain(wanted, { files })).toMatchObject({ code: 0, output });
       expect(signer.done.get('truth')).toBeGreaterThan(0);
       expect(signer.done.size, 'kinds of lies').toBeGreaterThan(1);
     },

@@ -47,8 +47,16 @@ export interface BtcdLedger {
   close(): Promise<void>;
 }
 
+export interface BtcdLedgerOptions {
+  /** What the ledger is told to be the node, where something stands between it and the node of this URL. */
+  through?: (url: string) => Promise<string>;
+}
+
 /** The real binary, following a real btcd that has relay rules like Bitcoin Core's, through a proxy that can lose answers. */
-export async function startBtcdLedger(env: Record<string, string> = {}): Promise<BtcdLedger> {
+export async function startBtcdLedger(
+  env: Record<string, string> = {},
+  options: BtcdLedgerOptions = {},
+): Promise<BtcdLedger> {
   const cleanups: (() => Promise<unknown>)[] = [];
   const close = async (): Promise<void> => {
     const ended = cleanups.splice(0).reverse();
@@ -57,7 +65,7 @@ export async function startBtcdLedger(env: Record<string, string> = {}): Promise
     if (errors.length > 0) throw new AggregateError(errors, errors.map(String).join('\n'));
   };
   try {
-    return await start(env, cleanups, close);
+    return await start(env, options, cleanups, close);
   } catch (error) {
     await close();
     throw error;
@@ -66,6 +74,7 @@ export async function startBtcdLedger(env: Record<string, string> = {}): Promise
 
 async function start(
   env: Record<string, string>,
+  { through = (url) => Promise.resolve(url) }: BtcdLedgerOptions,
   cleanups: (() => Promise<unknown>)[],
   close: () => Promise<void>,
 ): Promise<BtcdLedger> {
@@ -82,7 +91,7 @@ async function start(
   cleanups.push(() => rm(dataDir, { recursive: true, force: true }));
   const environment = {
     BITCOIN_NETWORK: 'regtest',
-    BITCOIN_RPC_URL: btcd.url.replace(String(btcd.rpcPort), String(proxy.port)),
+    BITCOIN_RPC_URL: await through(btcd.url.replace(String(btcd.rpcPort), String(proxy.port))),
     DATABASE_URL: database.url,
     DATA_DIR: dataDir,
     PAYOUT_WINDOW_MS: '100',
