@@ -3,6 +3,7 @@ import { invariant } from '../../platform/assert.js';
 import { PlatformError, RetryableError } from '../../platform/errors.js';
 import type { AppendLimits } from '../append-limits.js';
 import type { AppendResult, ExpectedRevision } from '../event-store.js';
+import { awaitCaughtUp } from './await-caught-up.js';
 import { claimCommands, releaseClaims, type Claim, type ClaimRequest } from './claims.js';
 import type { EventStoreConnection } from './connection.js';
 import { MAX_RETRY_MS, type EventStoreDbLimits } from './esdb-limits.js';
@@ -48,6 +49,9 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
   const busyKeys = new Set<string>();
   /** How far EventStoreDB's revisions are above the ledger's. */
   const fences = new Map<string, bigint>();
+  const endReads = new Map<string, Promise<StreamEnd>>();
+  let isReady = false;
+  let isGettingReady = false;
   let isClaiming = false;
   let isScheduled = false;
   let timer: NodeJS.Timeout | undefined;
@@ -67,6 +71,10 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     clearTimeout(timer);
     const nowMs = performance.now();
     giveUpLate(nowMs);
+    if (!isReady) {
+      if (queue.length > 0) void makeReady();
+      return;
+    }
     const { runs, rejections, doomed } = selectRuns(
       queue,
       { streams: busyStreams, keys: busyKeys },
@@ -76,6 +84,22 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     if (runs.length > 0 || rejections.length > 0) void claimAndSend(runs, rejections);
     const next = queue.reduce((least, { notBeforeMs }) => Math.min(least, notBeforeMs), Number.POSITIVE_INFINITY);
     if (next > nowMs && next < Number.POSITIVE_INFINITY) timer = setTimeout(schedule, next - nowMs);
+  }
+
+  /** Once, before anything is claimed. */
+  async function makeReady(): Promise<void> {
+    if (isGettingReady) return;
+    isGettingReady = true;
+    try {
+      const { callTimeoutMs } = limits;
+      await awaitCaughtUp({ pool, connection, ledger, callTimeoutMs, timeoutMs: MAX_RETRY_MS });
+      isReady = true;
+    } catch (error) {
+      onError(asError(error));
+      await new Promise((resolve) => setTimeout(resolve, limits.retryMs * 4));
+    }
+    isGettingReady = false;
+    schedule();
   }
 
   function giveUpLate(nowMs: number): void {
@@ -110,11 +134,20 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     schedule();
   }
 
+  /** One look for all that are refused together. */
+  function readEndOnce(stream: string): Promise<StreamEnd> {
+    const known = endReads.get(stream);
+    if (known !== undefined) return known;
+    const reading = readStreamEnd(calls, stream).finally(() => endReads.delete(stream));
+    endReads.set(stream, reading);
+    return reading;
+  }
+
   /** Built on what did not happen: refused whatever the stream looks like. */
   async function refuse(item: WaitingAppend): Promise<void> {
     if (item.link) item.link.state = 'failed';
     try {
-      const { revision } = await readStreamEnd(calls, item.append.stream);
+      const { revision } = await readEndOnce(item.append.stream);
       settle(item, { kind: 'wrong-expected-revision', actual: toExpected(revision) });
     } catch (error) {
       fail(item, asError(error));

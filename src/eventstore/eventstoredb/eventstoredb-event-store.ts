@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { eventUpcaster, type Upcaster } from '../../domain/events/upcast.js';
+import { invariant } from '../../platform/assert.js';
 import { BusyError, FatalError, RetryableError } from '../../platform/errors.js';
 import { createAppendChains } from '../append-chains.js';
 import { DEFAULT_APPEND_LIMITS, type AppendLimits } from '../append-limits.js';
@@ -87,6 +88,7 @@ export function createEventStoreDbEventStore(options: EventStoreDbEventStoreOpti
     const last = (append.expected ?? -1n) + BigInt(append.events.length);
     const link = append.expected === null ? undefined : chains.link(append.stream, append.expected, last);
     return new Promise((resolve, reject) => {
+      let isSettled = false;
       const waiting: WaitingAppend = {
         append,
         link,
@@ -96,6 +98,8 @@ export function createEventStoreDbEventStore(options: EventStoreDbEventStoreOpti
         notBeforeMs: 0,
         untilMs: performance.now() + storeLimits.appendTimeoutMs,
         settle(result) {
+          invariant(!isSettled, 'an append is answered once');
+          isSettled = true;
           unsettled -= 1;
           unsettledBytes -= append.bytes;
           if (result instanceof Error) reject(result);

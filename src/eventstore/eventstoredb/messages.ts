@@ -80,17 +80,33 @@ export function subscribeToAllRequest(
     position.setPreparePosition(after.prepare.toString());
     all.setPosition(position);
   }
+  const options = readOptions();
+  options.setAll(all);
+  options.setSubscription(new streams.ReadReq.Options.SubscriptionOptions());
+  options.setFilter(prefixFilter(prefix, checkpointInterval));
+  return requestOf(options);
+}
+
+/** The last event of all streams of a prefix. */
+export function readLastOfPrefixRequest(prefix: string): ReadReq {
+  const all = new streams.ReadReq.Options.AllOptions();
+  all.setEnd(new shared.Empty());
+  const options = readOptions();
+  options.setAll(all);
+  options.setCount('1');
+  options.setReadDirection(1);
+  options.setFilter(prefixFilter(prefix, 1));
+  return requestOf(options);
+}
+
+function prefixFilter(prefix: string, checkpointInterval: number): ReadReq.Options.FilterOptions {
   const expression = new streams.ReadReq.Options.FilterOptions.Expression();
   expression.setPrefixList([prefix]);
   const filter = new streams.ReadReq.Options.FilterOptions();
   filter.setStreamIdentifier(expression);
   filter.setCount(new shared.Empty());
   filter.setCheckpointintervalmultiplier(checkpointInterval);
-  const options = readOptions();
-  options.setAll(all);
-  options.setSubscription(new streams.ReadReq.Options.SubscriptionOptions());
-  options.setFilter(filter);
-  return requestOf(options);
+  return filter;
 }
 
 function readOptions(): ReadReq.Options {

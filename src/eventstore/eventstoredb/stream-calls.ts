@@ -1,9 +1,11 @@
+import type { ReadReq } from '@eventstore/db-client/generated/streams_pb.js';
 import { RetryableError } from '../../platform/errors.js';
 import type { EventStoreConnection } from './connection.js';
 import {
   appendEvent,
   appendHeader,
   eventOf,
+  readLastOfPrefixRequest,
   readStreamRequest,
   type EventToStore,
   type StoredEvent,
@@ -63,9 +65,29 @@ export async function readStoredEvents(
   connection: EventStoreConnection,
   read: { stream: string; from: bigint | 'end'; count: number; timeoutMs: number },
 ): Promise<StoredEvent[]> {
+  return readAnswers(connection, readStreamRequest(read.stream, read.from, read.count), read.timeoutMs);
+}
+
+/**
+ * The last event of all streams of a prefix, undefined where there is none.
+ *
+ * @throws RetryableError, FatalError
+ */
+export async function readLastOfPrefix(
+  connection: EventStoreConnection,
+  prefix: string,
+  timeoutMs: number,
+): Promise<StoredEvent | undefined> {
+  return (await readAnswers(connection, readLastOfPrefixRequest(prefix), timeoutMs))[0];
+}
+
+async function readAnswers(
+  connection: EventStoreConnection,
+  request: ReadReq,
+  timeoutMs: number,
+): Promise<StoredEvent[]> {
   return connection.call(async () => {
-    const request = readStreamRequest(read.stream, read.from, read.count);
-    const call = await connection.openRead(request, { needsLeader: true, deadlineMs: read.timeoutMs });
+    const call = await connection.openRead(request, { needsLeader: true, deadlineMs: timeoutMs });
     return new Promise<StoredEvent[]>((resolve, reject) => {
       const events: StoredEvent[] = [];
       call.on('data', (response: Parameters<typeof eventOf>[0]) => {

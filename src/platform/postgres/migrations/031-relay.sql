@@ -174,13 +174,15 @@ BEGIN
       WHEN k.key = ANY (v_rejected) THEN 'rejected'
       WHEN o.key IS NOT NULL THEN 'used'
       WHEN k.key = ANY (v_claimed) THEN 'claimed'
-      WHEN c.key IS NULL THEN 'again'
+      WHEN c.key IS NULL OR c.stream IS NULL AND c.expires_at <= clock_timestamp() THEN 'again'
+      -- The same place: claimed as soon as it can be.
+      WHEN c.stream = k.stream AND c.expected = k.expected AND c.owner <> p_owner THEN 'held'
       WHEN c.owner = p_owner OR c.expires_at <= clock_timestamp() THEN 'open'
       ELSE 'held'
     END,
     coalesce(k.key = ANY (v_repeated), false),
     encode(o.request_hash, 'hex'), o.outcome, o.position, o.recorded_at, c.attempt, c.stream, c.expected
-  FROM unnest(p_keys) WITH ORDINALITY AS k(key, n)
+  FROM unnest(p_keys, p_streams, p_expected) WITH ORDINALITY AS k(key, stream, expected, n)
   LEFT JOIN LATERAL (SELECT * FROM command_outcome o WHERE o.ledger = p_ledger AND o.key = k.key LIMIT 1) o ON true
   LEFT JOIN LATERAL (SELECT * FROM command_claim c WHERE c.ledger = p_ledger AND c.key = k.key LIMIT 1) c ON true
   ORDER BY k.n;
