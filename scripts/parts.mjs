@@ -157,6 +157,18 @@ const parts = {
       run(join(venv, 'bin/python'), [...pip, `schemathesis==${version}`]);
     },
   },
+  consumer: {
+    what: 'Python with a Kafka and a PostgreSQL client, for the worked consumer',
+    version: 'kafka-python-2.3.3-pg8000-1.31.6',
+    files: ['consumer/bin/python'],
+    install() {
+      const venv = join(directory, 'consumer');
+      rmSync(venv, { recursive: true, force: true });
+      run(needPython(), ['-m', 'venv', venv]);
+      const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--quiet'];
+      run(join(venv, 'bin/python'), [...pip, 'kafka-python==2.3.3', 'pg8000==1.31.6']);
+    },
+  },
   cdc: {
     what: 'Kafka broker, Kafka Connect and Debezium, from debezium/pom.xml',
     version: pomVersion(),
