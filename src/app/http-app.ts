@@ -11,6 +11,7 @@ import type { RouteSettings } from '../platform/http/http-adapter.js';
 import type { Mounts } from '../platform/http/mounts.js';
 import type { Logger } from '../platform/logger.js';
 import type { Metrics } from '../platform/metrics.js';
+import type { Tracing } from '../platform/tracing.js';
 import type { QueryDeps } from '../query/ports.js';
 import { QueryModule, registerQuery } from '../query/query.module.js';
 import { VERSION } from '../platform/version.js';
@@ -22,6 +23,7 @@ export interface ApiHost {
   metrics: Pick<Metrics, 'scrape'>;
   /** What is served below paths of this application's server. */
   mounts: Mounts;
+  tracing?: Tracing | undefined;
 }
 
 export interface ApiOptions {
@@ -31,7 +33,7 @@ export interface ApiOptions {
 
 /** The whole API in one Nest application: commands, reads, docs, metrics. Initialised, not listening. */
 export async function createApi(host: ApiHost, { commands, ...options }: ApiOptions): Promise<NestFastifyApplication> {
-  const { config, logger, onFatal, metrics, mounts } = host;
+  const { config, logger, onFatal, metrics, mounts, tracing } = host;
   const authenticate = createAuthenticate(config.apiKeys);
   const query: QueryDeps = { ...options.query, authenticate, logger };
   const app = await createNestApp(ApiModule.register(commands, query), {
@@ -42,6 +44,7 @@ export async function createApi(host: ApiHost, { commands, ...options }: ApiOpti
     // What the API looks like is no secret; calling it needs a key.
     publicPaths: ['/docs', '/openapi.json'],
     mounts,
+    tracing,
   });
   const fastify = app.getHttpAdapter().getInstance();
   registerQuery(fastify, query, { mounts });

@@ -1,23 +1,44 @@
 import type { EventStore } from '../eventstore/event-store.js';
+import { createEventStoreDbEventStore } from '../eventstore/eventstoredb/eventstoredb-event-store.js';
 import { createPostgresEventStore } from '../eventstore/postgres-event-store.js';
-import type { OutboxFeed } from '../outbox/outbox.js';
-import { createPostgresFeed } from '../outbox/postgres-feed.js';
+import { listenToOutbox } from '../outbox/listen-to-outbox.js';
+import { createPostgresFeed, type PostgresFeed } from '../outbox/postgres-feed.js';
+import { invariant } from '../platform/assert.js';
 import type { LedgerContext } from './process-parts.js';
 
-/** Where events are appended, and how this process hears of them. */
-export function openEventStore({ ledger, pool, enginePool, onTrouble, closers }: LedgerContext): {
-  store: EventStore;
-  feed: OutboxFeed;
-} {
+/** How this process hears of what is in the outbox. */
+export function openFeed({ ledger, enginePool, onTrouble, closers }: LedgerContext): PostgresFeed {
   const feed = createPostgresFeed({ pool: enginePool, ledger, onError: onTrouble });
   closers.add('feed', () => feed.close());
-  const store = createPostgresEventStore({
+  return feed;
+}
+
+/** Where events are appended. What this process commits itself, `feed` is told at once. */
+export function openEventStore(context: LedgerContext, feed: PostgresFeed): EventStore {
+  const { config, ledger, pool, closers } = context;
+  const store =
+    config.eventStore === 'eventstoredb'
+      ? openEventStoreDb(context)
+      : createPostgresEventStore({
+          pool,
+          ledger,
+          onCommitted: (batch) => {
+            feed.committed(batch);
+          },
+        });
+  closers.add('event store', () => store.close());
+  return store;
+}
+
+/** Appends go to EventStoreDB; the relay, here or in another process, brings them into the outbox. */
+function openEventStoreDb({ config, ledger, pool, enginePool, onTrouble }: LedgerContext): EventStore {
+  const { eventStoreDbUrl: url } = config;
+  invariant(url !== undefined, 'EventStoreDB has a URL');
+  return createEventStoreDbEventStore({
+    url,
     pool,
     ledger,
-    onCommitted: (batch) => {
-      feed.committed(batch);
-    },
+    onError: onTrouble,
+    listen: (wake) => listenToOutbox({ pool: enginePool, ledger, onError: onTrouble }, wake),
   });
-  closers.add('event store', () => store.close());
-  return { store, feed };
 }

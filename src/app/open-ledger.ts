@@ -22,9 +22,10 @@ import { createApi } from './http-app.js';
 import { observeLedger } from './observe-ledger.js';
 import { observePayments } from './observe-payments.js';
 import { openBlocksOnly, openChainSide } from './open-chain-side.js';
-import { openEventStore } from './open-event-store.js';
+import { openEventStore, openFeed } from './open-event-store.js';
 import type { OpenKafka } from './open-kafka.js';
 import { openProjector, watchReadModels } from './open-read-models.js';
+import { openRelay } from './open-relay.js';
 import { openPaymentNode, openSigners, openWorkflow } from './open-workflow.js';
 import type { LedgerContext } from './process-parts.js';
 
@@ -52,7 +53,8 @@ export async function openLedger(context: LedgerContext, shared: SharedParts): P
   const { regtest, kafka } = shared;
   const { roles, overdueMinutes } = config;
   const outbox = createPostgresOutbox({ pool, ledger });
-  const { store, feed } = openEventStore(context);
+  const relay = roles.has('relay') && config.eventStore === 'eventstoredb' ? [openRelay(context)] : [];
+  const feed = openFeed(context);
   // With Kafka, the group decides which process moves the read models, and when.
   const delivered = kafka?.project(context, outbox);
   const projectsAlways = roles.has('projector') && delivered === undefined;
@@ -61,26 +63,30 @@ export async function openLedger(context: LedgerContext, shared: SharedParts): P
     : watchReadModels(context);
 
   const decides = roles.has('api') || roles.has('workflow');
-  const chain = roles.has('follower')
-    ? await openChainSide({ ...context, store, outbox, regtest })
-    : decides
-      ? await openBlocksOnly(context)
-      : undefined;
+  const store = decides || roles.has('follower') ? openEventStore(context, feed) : undefined;
+  const chain = !store
+    ? undefined
+    : roles.has('follower')
+      ? await openChainSide({ ...context, store, outbox, regtest })
+      : await openBlocksOnly(context);
   if (projectsAlways) await progress.waitFor(await outbox.head(), undefined, CATCH_UP_TIMEOUT_MS);
 
   const paying: { workflow?: Workflow } = {};
-  const health = createHealthChecks({
-    pool,
-    ledger,
-    outbox,
-    progress,
-    status,
-    follower: chain?.follower,
-    delivery: kafka && delivered && { source: kafka.source, feed: delivered },
-    payments: decides ? () => paying.workflow?.status() : undefined,
-  });
+  const health = [
+    ...createHealthChecks({
+      pool,
+      ledger,
+      outbox,
+      progress,
+      status,
+      follower: chain?.follower,
+      delivery: kafka && delivered && { source: kafka.source, feed: delivered },
+      payments: decides ? () => paying.workflow?.status() : undefined,
+    }),
+    ...relay,
+  ];
   observeLedger(measured, { follower: chain?.follower, status, outbox });
-  if (chain === undefined || !decides) return { ledger, api: undefined, health };
+  if (store === undefined || chain === undefined || !decides) return { ledger, api: undefined, health };
 
   observePayments(measured, () => readPaymentsSummary({ pool, ledger, overdueMinutes }), Date.now);
   const node = openPaymentNode(config, { source: chain.source, regtest });

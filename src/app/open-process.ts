@@ -1,5 +1,5 @@
 import type { RegtestChain } from '../bitcoin/regtest/regtest-chain.js';
-import { ConfigError, type Config } from '../platform/config.js';
+import type { Config } from '../platform/config.js';
 import { FatalError } from '../platform/errors.js';
 import type { Logger } from '../platform/logger.js';
 import { createHttpFront } from './http-front.js';
@@ -23,7 +23,6 @@ export interface OpenProcessOptions {
 
 /** Puts the roles of the configuration together, for each of its ledgers, and listens. */
 export async function openProcess(config: Config, options: OpenProcessOptions): Promise<RunningProcess> {
-  refuseUnwired(config);
   const parts = await openProcessParts(config, options);
   const close = (): Promise<void> => parts.closers.closeAll();
   try {
@@ -41,11 +40,6 @@ export async function openProcess(config: Config, options: OpenProcessOptions): 
     await close().catch(() => undefined);
     throw error;
   }
-}
-
-function refuseUnwired({ eventStore }: Config): void {
-  if (eventStore !== 'postgres')
-    throw new ConfigError('EVENT_STORE', `'${eventStore}' is not available in this version`);
 }
 
 /** The built-in chain, where it is the source and this process has a part in it; all ledgers share it. */

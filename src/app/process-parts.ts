@@ -4,6 +4,7 @@ import { Mounts } from '../platform/http/mounts.js';
 import type { Logger } from '../platform/logger.js';
 import { createMetrics, type LedgerMetrics, type Metrics } from '../platform/metrics.js';
 import { createPool } from '../platform/postgres/pool.js';
+import { openTracing, type Tracing } from '../platform/tracing.js';
 import { createClosers, type Closers } from './closers.js';
 import { openDatabase } from './open-database.js';
 
@@ -28,6 +29,8 @@ export interface ProcessParts {
   /** For what follows the log. */
   enginePool: pg.Pool;
   metrics: Metrics;
+  /** Undefined where OTEL_EXPORTER_OTLP_ENDPOINT is not set. */
+  tracing: Tracing | undefined;
   /** Applications of the ledgers, by the paths below which they are served. */
   mounts: Mounts;
   /** A connection was lost, or something else that the process gets over by itself. */
@@ -48,6 +51,11 @@ export async function openProcessParts(
   const { logger, onFatal } = options;
   const closers = createClosers(logger);
   try {
+    const onUntraced = (error: Error): void => {
+      logger.warn({ err: error }, 'spans cannot be sent');
+    };
+    const tracing = config.traces && (await openTracing(config.traces, onUntraced));
+    if (tracing !== undefined) closers.add('traces', () => tracing.close());
     const database = await openDatabase(config, 'own', logger, onFatal);
     closers.add('database', () => database.close());
     let isClosing = false;
@@ -83,6 +91,7 @@ export async function openProcessParts(
       pool,
       enginePool,
       metrics: createMetrics(),
+      tracing,
       mounts: new Mounts(),
       onTrouble,
     };

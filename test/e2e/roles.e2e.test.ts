@@ -7,6 +7,7 @@ import { openProcess, type RunningProcess } from '../../src/app/open-process.js'
 import { readConfig } from '../../src/platform/config.js';
 import { createLogger } from '../../src/platform/logger.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { startStandIn, type StandIn } from '../support/eventstoredb/stand-in.js';
 import { createLedgerClient } from '../support/ledger-client.js';
 
 /** Roles on one database, each started as a process of its own would be. */
@@ -162,5 +163,41 @@ describe('several ledgers in one deployment', () => {
     }
     const { ledger } = await createLedgerClient(`${url}/ledgers/only`).graphql<Totals>(TOTALS);
     expect(ledger.id).toBe('only');
+  });
+});
+
+describe('events in EventStoreDB', () => {
+  let server: StandIn;
+  beforeEach(async () => {
+    server = await startStandIn();
+  });
+  afterEach(() => server.stop());
+  const stored = (): Record<string, string> => ({ EVENT_STORE: 'eventstoredb', EVENTSTOREDB_URL: server.url });
+
+  it('come into the outbox by a relay in a process of its own, and a standby goes on when that one ends', async () => {
+    const relays = [await start({ ROLE: 'relay', ...stored() }), await start({ ROLE: 'relay', ...stored() })];
+    const { url } = await start({ ROLE: 'api,follower,workflow', ...stored() });
+    await start({ ROLE: 'projector' });
+    const minPosition = await deposit(url);
+    const client = createLedgerClient(url);
+    const { ledger } = await client.graphql<Totals>(TOTALS, { minPosition });
+    expect(ledger).toMatchObject({ tip: { height: 111 }, customersSats: '70000' });
+    for (const [index, relay] of relays.entries()) {
+      if (index === 0) await stop(relay);
+      const opened = await client.post('/v1/accounts', { accountId: `later-${index}` }, `later-${index}`);
+      expect(opened.status).toBe(201);
+      const again = await client.post('/v1/accounts', { accountId: `later-${index}` }, `later-${index}`);
+      expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([201, 'true']);
+    }
+  });
+
+  it('are all that there is in one process too', async () => {
+    const { url } = await start(stored());
+    const minPosition = await deposit(url);
+    const client = createLedgerClient(url);
+    const { ledger } = await client.graphql<Totals>(TOTALS, { minPosition });
+    expect(ledger).toMatchObject({ customersSats: '70000' });
+    const ready = await client.get('/health/ready');
+    expect(ready.body).toMatchObject({ checks: { relay: { ok: true } } });
   });
 });
