@@ -159,7 +159,11 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     for (const [first] of runs) if (first) busyStreams.add(first.append.stream);
     const items = [...runs.flat(), ...rejections];
     const keyed = items.filter(({ append }) => append.idempotency !== undefined);
-    for (const item of items) item.attempt = randomUuid();
+    for (const item of items) {
+      item.attempt = randomUuid();
+      // Once: what is sent must be where the claim says.
+      item.storedExpected = storedExpected(item);
+    }
     const claims = new Map<WaitingAppend, Claim>();
     try {
       const requests = runs.flatMap((run) => toRequests(run)).concat(toRequests(rejections));
@@ -197,7 +201,7 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
       const { key, requestHash, outcomeJson } = append.idempotency;
       const isRejection = append.expected === null;
       // All of a run are sent as one: where its first can come to be, there they can.
-      const slot = isRejection ? undefined : { stream: append.stream, expected: storedExpected(first) };
+      const slot = isRejection ? undefined : { stream: append.stream, expected: first.storedExpected };
       return [{ key, requestHash, slot, attempt, replaces, outcomeJson: isRejection ? outcomeJson : undefined }];
     });
   }
@@ -262,7 +266,7 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     const sent = stop < 0 ? run : run.slice(0, stop);
     const behind = stop < 0 ? [] : run.slice(stop + 1);
     const stream = run[0]?.append.stream ?? '';
-    for (const item of sent) {
+    for (const item of run) {
       const claim = claims.get(item);
       item.isRepeated ||= claim?.kind === 'claimed' && claim.repeated;
     }
@@ -312,7 +316,7 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     const [first] = run;
     invariant(first !== undefined, 'a run is of one append at least');
     const { stream } = first.append;
-    const expected = storedExpected(first);
+    const expected = first.storedExpected;
     const events = run.flatMap((item) => eventsToStore(item));
     let sent: { answer: StoredAppend; isUnknown: boolean };
     try {

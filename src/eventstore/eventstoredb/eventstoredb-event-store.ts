@@ -93,6 +93,7 @@ export function createEventStoreDbEventStore(options: EventStoreDbEventStoreOpti
         append,
         link,
         attempt: randomUUID(),
+        storedExpected: append.expected ?? -1n,
         replaces: undefined,
         isRepeated: false,
         notBeforeMs: 0,

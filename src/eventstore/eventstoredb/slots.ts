@@ -70,6 +70,7 @@ async function putFence(
     revision: end.revision,
     schemaVersion: 1,
     append: randomUuid(),
+    more: 0,
     key: undefined,
     outcome: undefined,
     recordedAtMs: undefined,

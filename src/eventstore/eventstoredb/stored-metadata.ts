@@ -11,6 +11,8 @@ export interface StoredMetadata {
   schemaVersion: number;
   /** Made anew for each append that is sent: tells an append from another one with the same event ids. */
   append: string;
+  /** Events of the same append that follow: they come into the outbox together. */
+  more: number;
   /** Idempotency key of the command, in each of its events. */
   key: string | undefined;
   /** In the last event of a command: what it answered, as JSON text. */
@@ -29,8 +31,9 @@ export const FENCE_TYPE = 'tallystick-fence';
 
 /** Metadata as bytes: the event's own members, which other readers may use, and ours under one name. */
 export function encodeMetadata(metadataJson: string, stored: StoredMetadata): Buffer {
-  const { revision, schemaVersion, append, key, outcome, recordedAtMs } = stored;
+  const { revision, schemaVersion, append, more, key, outcome, recordedAtMs } = stored;
   let ours = `{"revision":"${revision}","schemaVersion":${schemaVersion},"append":"${append}"`;
+  if (more > 0) ours += `,"more":${more}`;
   if (key !== undefined) ours += `,"key":${JSON.stringify(key)}`;
   if (outcome !== undefined) ours += `,"requestHash":"${outcome.requestHash}","outcome":${outcome.outcomeJson}`;
   if (recordedAtMs !== undefined) ours += `,"recordedAt":${recordedAtMs}`;
@@ -43,6 +46,7 @@ const storedSchema = z.object({
   revision: z.string().regex(/^(-1|\d{1,18})$/),
   schemaVersion: z.number().int().min(1),
   append: z.string(),
+  more: z.number().int().min(0).default(0),
   key: z.string().optional(),
   requestHash: z
     .string()
@@ -58,11 +62,13 @@ export function decodeMetadata(bytes: Uint8Array): DecodedMetadata {
     tallystick?: unknown;
   };
   const { tallystick, ...metadata } = parsed;
-  const { revision, schemaVersion, append, key, requestHash, outcome, recordedAt } = storedSchema.parse(tallystick);
+  const { revision, schemaVersion, append, more, key, requestHash, outcome, recordedAt } =
+    storedSchema.parse(tallystick);
   return {
     revision: BigInt(revision),
     schemaVersion,
     append,
+    more,
     key,
     outcome: requestHash === undefined ? undefined : { requestHash, outcomeJson: JSON.stringify(outcome) },
     recordedAtMs: recordedAt,

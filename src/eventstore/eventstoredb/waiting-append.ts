@@ -11,6 +11,8 @@ export interface WaitingAppend {
   link: ChainLink | undefined;
   /** Of the claim that is being made or was made last. */
   attempt: string;
+  /** Revision of EventStoreDB after which it is claimed to come. */
+  storedExpected: bigint;
   /** The attempt that was seen not to have come to be. */
   replaces: string | undefined;
   /** The key was claimed before: its events may stand somewhere behind the place. */
@@ -41,6 +43,7 @@ export function eventsToStore({ append, attempt }: WaitingAppend): EventToStore[
       revision: (expected ?? -1n) + BigInt(index + 1),
       schemaVersion: event.schemaVersion,
       append: attempt,
+      more: append.events.length - 1 - index,
       key: idempotency?.key,
       outcome: idempotency && index === append.events.length - 1 ? idempotency : undefined,
       recordedAtMs: undefined,

@@ -167,6 +167,24 @@ describe('the relay', () => {
     expect(relay.status().duplicatesDropped).toBeGreaterThan(0);
   });
 
+  it('puts the events of one append into the outbox together, though they are more than a batch', async () => {
+    const world = await createWorld();
+    const { log } = world.server;
+    world.relay({ limits: { maxBatchEvents: 3 } });
+    for (let n = 0; n < 20; n += 1)
+      appendToLedger(
+        log,
+        'main',
+        `account-${n}`,
+        Array.from({ length: 1 + (n % 12) }, () => ({})),
+      );
+    await relayed(world);
+    const { rows } = await world.database.pool.query<{ transactions: bigint }>(
+      'SELECT count(DISTINCT xmin::text) AS transactions FROM outbox GROUP BY stream',
+    );
+    expect(rows).toEqual(Array.from({ length: 20 }, () => ({ transactions: 1n })));
+  });
+
   it('finishes what it wrote without hearing of it, once', async () => {
     const world = await createWorld();
     const proxy = await startPostgresProxy(world.database.url);
@@ -230,7 +248,7 @@ describe('the relay', () => {
         epoch,
         from: undefined,
         to: position,
-        events: [{ position, row, bytes: 4 }],
+        events: [{ position, row, more: 0, bytes: 4 }],
         timeoutMs: 5000,
       });
     // The first is stopped in the middle, its batch in hand; meanwhile another takes over.

@@ -185,6 +185,8 @@ export function createRelay(options: RelayOptions): Relay {
     /** Of the last event taken: what is not after it was delivered before. */
     let last = start;
     let movedAtMs = 0;
+    /** The beginning of an append. */
+    let held: RelayedEvent[] = [];
     for (;;) {
       const delivered = await subscription.next({ maxEvents: limits.maxBatchEvents, maxBytes: limits.maxBatchBytes });
       if (delivered === undefined || !lease.isHeld()) return;
@@ -195,8 +197,13 @@ export function createRelay(options: RelayOptions): Relay {
         return isFresh;
       });
       status.duplicatesDropped += delivered.events.length - fresh.length;
-      const { events, damaged } = decode(fresh);
-      const to = events.at(-1)?.position ?? delivered.upTo;
+      const { events: decoded, damaged } = decode(fresh);
+      // What was appended together comes into the outbox together: the rest of it is on its way.
+      const known = [...held, ...decoded];
+      const whole = known.findLastIndex(({ more }) => more === 0) + 1;
+      const events = known.slice(0, whole);
+      held = known.slice(whole);
+      const to = events.at(-1)?.position ?? (held.length === 0 ? delivered.upTo : undefined);
       const isDue = events.length > 0 || performance.now() - movedAtMs >= limits.idleCheckpointMs;
       if (to !== undefined && isDue) {
         await write(lease, laterOf(status.checkpoint, to), events);

@@ -7,6 +7,8 @@ export interface RelayedEvent {
   position: AllPosition;
   /** Undefined for a fence: it moves the checkpoint and is no event of the ledger. */
   row: RelayedRow | undefined;
+  /** Events of the same append that follow. */
+  more: number;
   bytes: number;
 }
 
@@ -45,7 +47,7 @@ export function toRelayedEvent(ledger: string, event: StoredEvent): RelayedEvent
   const bytes = event.data.length + event.metadata.length;
   try {
     const stored = decodeMetadata(event.metadata);
-    if (event.type === FENCE_TYPE) return { position: event.position, row: undefined, bytes };
+    if (event.type === FENCE_TYPE) return { position: event.position, row: undefined, more: 0, bytes };
     const { key, outcome } = stored;
     return {
       position: event.position,
@@ -60,6 +62,7 @@ export function toRelayedEvent(ledger: string, event: StoredEvent): RelayedEvent
         recordedAtMs: stored.recordedAtMs,
         outcome: outcome === undefined || key === undefined ? undefined : { key, ...outcome },
       },
+      more: stored.more,
       bytes,
     };
   } catch (cause) {

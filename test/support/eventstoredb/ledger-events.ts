@@ -33,6 +33,7 @@ export function appendToLedger(
         revision: there + BigInt(index),
         schemaVersion: 1,
         append: 'test',
+        more: events.length - 1 - index,
         key,
         outcome: outcome && { requestHash: outcome.requestHash, outcomeJson: JSON.stringify(outcome.outcome) },
         recordedAtMs,
