@@ -1,6 +1,7 @@
 import type { EventStore } from '../eventstore/event-store.js';
 import { createEventStoreDbEventStore } from '../eventstore/eventstoredb/eventstoredb-event-store.js';
 import { createPostgresEventStore } from '../eventstore/postgres-event-store.js';
+import { traceAppends } from '../eventstore/trace-appends.js';
 import { listenToOutbox } from '../outbox/listen-to-outbox.js';
 import { createPostgresFeed, type PostgresFeed } from '../outbox/postgres-feed.js';
 import { invariant } from '../platform/assert.js';
@@ -15,7 +16,7 @@ export function openFeed({ ledger, enginePool, onTrouble, closers }: LedgerConte
 
 /** Where events are appended. What this process commits itself, `feed` is told at once. */
 export function openEventStore(context: LedgerContext, feed: PostgresFeed): EventStore {
-  const { config, ledger, pool, closers } = context;
+  const { config, ledger, pool, closers, tracing } = context;
   const store =
     config.eventStore === 'eventstoredb'
       ? openEventStoreDb(context)
@@ -27,7 +28,7 @@ export function openEventStore(context: LedgerContext, feed: PostgresFeed): Even
           },
         });
   closers.add('event store', () => store.close());
-  return store;
+  return tracing ? traceAppends(store, tracing, config.eventStore) : store;
 }
 
 /** Appends go to EventStoreDB; the relay, here or in another process, brings them into the outbox. */

@@ -1,4 +1,5 @@
 import type { OutboxFeed } from '../outbox/outbox.js';
+import { traceFeed } from '../outbox/trace-feed.js';
 import { ALL_PROJECTIONS } from '../projections/all-projections.js';
 import { ProgressTracker, type Progress } from '../projections/progress.js';
 import { rebuildProjections } from '../projections/rebuild/rebuild-projections.js';
@@ -16,11 +17,12 @@ export interface OpenReadModels {
 
 /** What moves the read models of a ledger, or stands by for another that does. Not started. */
 export function createRunner(context: LedgerContext, feed: OutboxFeed): ProjectionRunner {
-  const { ledger, enginePool: pool, logger, onFatal } = context;
+  const { config, ledger, enginePool: pool, logger, onFatal, tracing } = context;
+  const system = config.kafka === undefined ? 'postgresql' : 'kafka';
   return createProjectionRunner({
     pool,
     ledger,
-    feed,
+    feed: tracing ? traceFeed(feed, { tracing, system, now: Date.now }) : feed,
     projections: ALL_PROJECTIONS,
     rebuild: (names, signal) => rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS, names, signal }),
     onHalt: (halt) => {

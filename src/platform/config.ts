@@ -1,6 +1,7 @@
 import { ConfigError } from './config-error.js';
 import { integer, oneOf, readUrl, type Get } from './config-values.js';
 import { readDistributedConfig, type DistributedConfig, type Role } from './distributed-config.js';
+import { readTracesConfig, type TracesConfig } from './traces-config.js';
 import { readWithdrawalConfig, type WithdrawalConfig } from './withdrawal-config.js';
 
 export { ConfigError };
@@ -8,7 +9,7 @@ export { ConfigError };
 export type BitcoinNetwork = 'regtest' | 'signet' | 'testnet4' | 'mainnet';
 export type BitcoinSource = 'builtin' | 'rpc' | 'push';
 
-export interface Config extends WithdrawalConfig, DistributedConfig {
+export interface Config extends WithdrawalConfig, DistributedConfig, TracesConfig {
   host: string;
   port: number;
   dataDir: string;
@@ -64,6 +65,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     host,
     port: integer(get, 'PORT', { min: 0, max: 65_535, fallback: 3000 }),
     ...distributed,
+    ...readTracesConfig(get),
     dataDir: get('DATA_DIR') ?? './data',
     databaseUrl: readUrl(get, 'DATABASE_URL', ['postgres:', 'postgresql:']),
     network,

@@ -5,8 +5,9 @@ import type { Duplex } from 'node:stream';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '../logger.js';
+import type { Tracing } from '../tracing.js';
 import { ANONYMOUS, type Authenticate } from './api-keys.js';
-import type { Mounts, ServerSettings } from './mounts.js';
+import type { Mounts } from './mounts.js';
 import { KnownRoutes, notFound } from './known-routes.js';
 import { sendProblem } from './problem-filter.js';
 import { PROBLEM_CODES } from './problem-codes.js';
@@ -18,6 +19,7 @@ import { createRandomHex } from './random-hex.js';
 import { refuseForeign } from './refuse-foreign.js';
 import { pathOf, setRequestContext } from './request-context.js';
 import { readTraceContext, TRACE_BYTES } from './trace-context.js';
+import { traceRequest } from './trace-request.js';
 
 /** Commands are small; 1 MiB is far above the largest valid one. */
 export const JSON_BODY_LIMIT_BYTES = 1024 * 1024;
@@ -47,6 +49,8 @@ export interface HttpOptions {
   randomHex?: () => string;
   /** What is served below paths of this application's server. */
   mounts?: Mounts;
+  /** Undefined: requests carry their caller's trace on, without spans of ours. */
+  tracing?: Tracing | undefined;
 }
 
 /**
@@ -61,8 +65,7 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
     ...(mounts === undefined
       ? {}
       : {
-          serverFactory: (handler: RequestListener, settings: object) =>
-            mounts.createServer(settings, handler),
+          serverFactory: (handler: RequestListener, settings: object) => mounts.createServer(settings, handler),
         }),
     bodyLimit: JSON_BODY_LIMIT_BYTES,
     trustProxy: options.trustProxy,
@@ -83,8 +86,8 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
   const fastify = adapter.getInstance<FastifyInstance>();
   const routes = new KnownRoutes();
   takeRouteSettings(fastify, routes, options.logger);
-  const { authenticate, publicPaths = [] } = options;
-  openEveryRequest(fastify, { routes, randomHex, authenticate, publicPaths });
+  const { authenticate, publicPaths = [], tracing } = options;
+  openEveryRequest(fastify, { routes, randomHex, authenticate, publicPaths, tracing });
   closeGracefully(fastify);
   answerOddRequests(fastify.server, answerByHand);
   parseJsonBytes(fastify);
@@ -120,6 +123,7 @@ interface OpeningOptions {
   randomHex: () => string;
   authenticate: Authenticate;
   publicPaths: readonly string[];
+  tracing: Tracing | undefined;
 }
 
 function isBelow(prefixes: readonly string[], path: string): boolean {
@@ -145,12 +149,13 @@ function closeGracefully(fastify: FastifyInstance): void {
 
 function openEveryRequest(
   fastify: FastifyInstance,
-  { routes, randomHex, authenticate, publicPaths }: OpeningOptions,
+  { routes, randomHex, authenticate, publicPaths, tracing }: OpeningOptions,
 ): void {
   const isOpen = authenticate(undefined) !== undefined;
   fastify.addHook('onRequest', (request, reply, done) => {
     const settings = (request.routeOptions.config ?? {}) as RouteSettings;
-    const trace = readTraceContext(request.headers.traceparent, randomHex);
+    const trace =
+      (tracing && traceRequest(tracing, request, reply)) ?? readTraceContext(request.headers.traceparent, randomHex);
     const actor = authenticate(request.headers.authorization);
     setRequestContext(request, { trace, actor: actor ?? ANONYMOUS });
     const path = pathOf(request);
