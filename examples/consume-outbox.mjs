@@ -23,7 +23,7 @@ const {
 const GROUP = process.env.KAFKA_GROUP ?? `consume-outbox-${LEDGER}`;
 const PAGE = 1000;
 /** The outbox has more and Kafka sent nothing for so long: read it there. */
-const SILENT_MS = 2000;
+const SILENT_MS = Number(process.env.SILENT_MS ?? 2000);
 const LOOK_MS = 500;
 
 const database = new pg.Pool({ connectionString: DATABASE_URL, max: 2 });
@@ -55,8 +55,10 @@ function readPosition() {
 async function heal(last) {
   for (;;) {
     const { rows } = await database.query(
-      `SELECT position::text, id, stream, revision::text, type, schema_version AS "schemaVersion", data, metadata
-       FROM outbox WHERE ledger = $1 AND position > $2 AND ($3::bigint IS NULL OR position <= $3) ORDER BY position LIMIT ${PAGE}`,
+      // Ordered by the column, not by its text: '10' comes before '9'.
+      `SELECT o.position::text, id, stream, revision::text, type, schema_version AS "schemaVersion", data, metadata
+       FROM outbox o WHERE ledger = $1 AND o.position > $2 AND ($3::bigint IS NULL OR o.position <= $3)
+       ORDER BY o.position LIMIT ${PAGE}`,
       [LEDGER, position.toString(), last?.toString() ?? null],
     );
     for (const row of rows) apply({ ...row, position: BigInt(row.position) });
@@ -125,6 +127,7 @@ const kafka = new Kafka({
 const consumer = kafka.consumer({
   groupId: GROUP,
   maxWaitTimeInMs: 500,
+  sessionTimeout: 10_000,
   retry: { restartOnFailure: async () => true },
 });
 for (const signal of ['SIGINT', 'SIGTERM']) {

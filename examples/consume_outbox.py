@@ -28,7 +28,7 @@ GROUP = os.environ.get("KAFKA_GROUP", f"consume-outbox-py-{LEDGER}")
 OUT = os.environ.get("OUT", "events.jsonl")
 PAGE = 1000
 # The outbox has more and Kafka sent nothing for so long: read it there.
-SILENT_S = 2.0
+SILENT_S = int(os.environ.get("SILENT_MS", "2000")) / 1000
 
 PAGE_SQL = f"""SELECT position, id::text, stream, revision::text, type, schema_version, data::text, metadata::text
     FROM outbox WHERE ledger = :ledger AND position > :after AND position <= :last ORDER BY position LIMIT {PAGE}"""

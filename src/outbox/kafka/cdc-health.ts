@@ -155,7 +155,7 @@ function judgeSlot(slot: SlotRow | null, { slot: name }: CdcTarget): CdcFinding 
 
 function judgeLag(slot: SlotRow | null): CdcFinding {
   const part = 'lag';
-  if (slot?.lag == null) return { part, state: 'unknown', detail: 'there is no slot to measure' };
+  if (slot === null || slot.lag === null) return { part, state: 'unknown', detail: 'there is no slot to measure' };
   const lag = BigInt(slot.lag);
   const detail = `${lag} bytes of WAL not confirmed, ${slot.kept ?? '?'} bytes kept`;
   if (lag <= LAG_WARNING_BYTES) return { part, state: 'ok', detail };

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs';
 import { RetryableError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/logger.js';
 import { countPartitions, ensureTopics, type TopicSpec } from './ensure-topic.js';
@@ -20,9 +20,10 @@ export interface KafkaSourceLimits {
   maxBytesPerPartition: number;
   /** A slow consumer holds Kafka back for so long; then it reads the outbox. Well below the session's timeout. */
   maxHoldMs: number;
-  /** How often offsets are committed: a hint for the next start, and what lag is measured by. */
-  commitMs: number;
-  /** How often the topic is looked at: whether it is there, how many partitions it has. */
+  /**
+   * How often the topic is looked at, whether it is there and how many partitions it has; and how often offsets are committed: a hint
+   * for the next start, and what lag is measured by.
+   */
   watchMs: number;
   /** Wait before a new attempt; doubles up to the second. */
   minRetryMs: number;
@@ -36,7 +37,6 @@ export const DEFAULT_KAFKA_SOURCE_LIMITS: Readonly<KafkaSourceLimits> = {
   maxWaitMs: 500,
   maxBytesPerPartition: 4 * 1024 * 1024,
   maxHoldMs: 5000,
-  commitMs: 5000,
   watchMs: 3000,
   minRetryMs: 200,
   maxRetryMs: 5000,
@@ -61,6 +61,8 @@ export interface KafkaSourceStatus {
   /** Of the topic; undefined until known. */
   partitions: number | undefined;
   assigned: readonly number[];
+  /** Messages in the assigned partitions that were not handed over when a batch last came. */
+  lagMessages: bigint;
 }
 
 export interface KafkaSource {
@@ -91,7 +93,8 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
   let lastError: string | undefined;
   let partitions: number | undefined;
   let assigned: ReadonlySet<number> | undefined;
-  let committedAt = 0;
+  /** Of each partition: the offset to go on from, and that of the next message to be written, as last known. */
+  const progress = new Map<number, { next: bigint; end: bigint; committed: bigint }>();
 
   function consuming(): void {
     state = 'consuming';
@@ -109,25 +112,49 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
 
   function assign(now: ReadonlySet<number>): void {
     assigned = now;
+    // Another member goes on from what was committed, and so do we where one comes back.
+    progress.clear();
     for (const listener of listeners) listener();
   }
 
   async function handOver(payload: EachBatchPayload): Promise<void> {
     let lastHeartbeat = performance.now();
-    for (const message of payload.batch.messages) {
-      if (!payload.isRunning() || payload.isStale()) return;
-      const read = tryRead(message);
-      const feed = read === undefined ? undefined : feeds.get(read.ledger);
-      if (read !== undefined && feed !== undefined && !(await deliver(feed, read, payload))) return;
-      payload.resolveOffset(message.offset);
-      if (performance.now() - lastHeartbeat > limits.heartbeatMs) {
-        await payload.heartbeat();
-        lastHeartbeat = performance.now();
+    let lastOffset: string | undefined;
+    try {
+      for (const message of payload.batch.messages) {
+        if (!payload.isRunning() || payload.isStale()) return;
+        const read = tryRead(message);
+        const feed = read === undefined ? undefined : feeds.get(read.ledger);
+        if (read !== undefined && feed !== undefined && !(await deliver(feed, read, payload))) return;
+        payload.resolveOffset(message.offset);
+        lastOffset = message.offset;
+        if (performance.now() - lastHeartbeat > limits.heartbeatMs) {
+          await payload.heartbeat();
+          lastHeartbeat = performance.now();
+        }
       }
+    } finally {
+      if (lastOffset !== undefined) noteProgress(payload.batch, lastOffset);
     }
-    if (performance.now() - committedAt > limits.commitMs) {
-      committedAt = performance.now();
-      await payload.commitOffsetsIfNecessary(payload.uncommittedOffsets());
+  }
+
+  function noteProgress({ partition, highWatermark }: EachBatchPayload['batch'], offset: string): void {
+    const known = progress.get(partition) ?? { next: 0n, end: 0n, committed: 0n };
+    known.next = BigInt(offset) + 1n;
+    known.end = BigInt(highWatermark);
+    progress.set(partition, known);
+  }
+
+  async function commitOffsets(consumer: Consumer): Promise<void> {
+    const moved = [...progress].filter(([, { next, committed }]) => next !== committed);
+    if (moved.length === 0) return;
+    const offsets = moved.map(([partition, { next }]) => ({ topic, partition, offset: next.toString() }));
+    try {
+      await consumer.commitOffsets(offsets);
+      for (const [, known] of moved) known.committed = known.next;
+    } catch (error) {
+      // Given out anew just now, or the broker is away: they are a hint.
+      noteTrouble(error);
     }
   }
 
@@ -183,7 +210,7 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
         partitionsConsumedConcurrently: CONCURRENT_PARTITIONS,
         eachBatch: handOver,
       });
-      await Promise.race([crashed, watch(admin, partitions)]);
+      await Promise.race([crashed, watch(admin, consumer, partitions)]);
     } catch (error) {
       throw error instanceof RetryableError ? error : kafkaTrouble('consuming', error);
     } finally {
@@ -207,9 +234,10 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
   }
 
   /** Ends when the consumer is to be closed; throws where it has to be made anew. */
-  async function watch(admin: ReturnType<Kafka['admin']>, expected: number): Promise<void> {
+  async function watch(admin: Admin, consumer: Consumer, expected: number): Promise<void> {
     while (!stop.signal.aborted) {
       await sleep(limits.watchMs, undefined, { signal: stop.signal }).catch(onAbort);
+      await commitOffsets(consumer);
       if (isAborted(stop.signal)) return;
       const found = await countPartitions(admin, topic);
       if (found === undefined) throw new RetryableError(`Kafka: topic ${topic} is gone`);
@@ -235,7 +263,7 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
   }
 
   function noteTrouble(error: unknown): void {
-    logger?.debug({ err: error }, 'leaving Kafka');
+    logger?.debug({ err: error }, 'a call to Kafka that may fail');
   }
 
   const ended = run();
@@ -256,7 +284,13 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    status: () => ({ state, error: lastError, partitions, assigned: [...(assigned ?? [])].sort((a, b) => a - b) }),
+    status: () => ({
+      state,
+      error: lastError,
+      partitions,
+      assigned: [...(assigned ?? [])].sort((a, b) => a - b),
+      lagMessages: [...progress.values()].reduce((sum, { next, end }) => sum + (end > next ? end - next : 0n), 0n),
+    }),
     async close() {
       stop.abort();
       await ended;

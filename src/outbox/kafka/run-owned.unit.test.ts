@@ -7,7 +7,7 @@ function testSource() {
   let owned: Set<string> | undefined;
   const listeners = new Set<() => void>();
   return {
-    give(...ledgers: string[]) {
+    give: (...ledgers: string[]): void => {
       owned = new Set(ledgers);
       for (const listener of listeners) listener();
     },

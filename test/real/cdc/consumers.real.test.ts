@@ -47,10 +47,17 @@ interface Consumer {
   kill(): Promise<void>;
 }
 
-function start([command, file]: [string, string], ledger: string, topic: string): Consumer {
+function start([command, file]: [string, string], ledger: string, topic: string, silentMs = 2000): Consumer {
   const out = join(folder, 'events.jsonl');
   const child = spawn(command, [file], {
-    env: { ...process.env, ...bench.stack.env(), KAFKA_TOPIC: topic, LEDGER: ledger, OUT: out },
+    env: {
+      ...process.env,
+      ...bench.stack.env(),
+      KAFKA_TOPIC: topic,
+      LEDGER: ledger,
+      OUT: out,
+      SILENT_MS: String(silentMs),
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   children.push(child);
@@ -127,7 +134,8 @@ describe.each(CONSUMERS)('the worked consumer %s', (_, command) => {
     const ledger = newLedger();
     const topic = await newTopic(ledger);
     await commit(ledger, 5);
-    const consumer = start(command(), ledger, topic);
+    // Patient, so that it is the gaps that tell it, and not the silence before.
+    const consumer = start(command(), ledger, topic, 12_000);
     await consumer.until(5);
     const messages = await commit(ledger, 20, 5);
     // Joined when what is sent to it comes: sent again until then, which it has to stand as well.
