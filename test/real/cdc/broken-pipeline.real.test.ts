@@ -1,0 +1,276 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Kafka, logLevel } from 'kafkajs';
+import { afterAll, beforeAll, expect, inject, it } from 'vitest';
+import { openStack, type Stack } from '../../../scripts/stack/stack.mjs';
+import { createPool } from '../../../src/platform/postgres/pool.js';
+import { repairCdc } from '../../../src/outbox/kafka/cdc-repair.js';
+import { eventually, openBench, TOPIC, type CdcBench } from '../../support/cdc-ledger.js';
+import { testStackOptions } from '../../support/cdc-stack.js';
+import { startDeployment, type Deployment } from '../../support/deployment.js';
+import { startStandIn, type StandIn } from '../../support/eventstoredb/stand-in.js';
+import { runTallystick } from '../../support/ledger-process.js';
+import { startPipelineLoad, type PipelineLoad } from '../../support/pipeline-load.js';
+import { startToxiproxy, type Toxiproxy } from '../../support/toxiproxy.js';
+
+/**
+ * The whole pipeline in processes of its own, under load, while one part after the other is broken, and two at once. At the end nothing is
+ * lost, nothing is doubled, and every read model is, row for row, what a replay of the log gives.
+ */
+
+/** Long enough for what was broken to be noticed, and for work to go on without it. */
+const BROKEN_MS = Number(process.env['TALLYSTICK_BROKEN_MS'] ?? 3_000);
+/** More than any process may need: what grows with the length of a run would pass it. */
+const MEMORY_LIMIT_MIB = 700;
+const LEDGERS = ['a', 'b'].map((name) => `${name}-${randomBytes(4).toString('hex')}`);
+/** Where Debian puts it; the clock of a process is an hour ahead with it. */
+const FAKETIME = [
+  '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1',
+  '/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1',
+];
+
+let bench: CdcBench;
+let stack: Stack;
+let events: StandIn;
+let broker: Toxiproxy;
+let database: Toxiproxy;
+let store: Toxiproxy;
+let deployment: Deployment;
+const loads: PipelineLoad[] = [];
+const ended: (() => Promise<unknown>)[] = [];
+
+beforeAll(async () => {
+  const faketime = FAKETIME.find((file) => existsSync(file));
+  if (faketime === undefined)
+    throw new Error('libfaketime is not installed (Debian: faketime): no clock can be set wrong');
+  bench = openBench();
+  ended.push(() => bench.close());
+  const plain = bench.stack;
+  const kafkaPort = plain.state.ports['kafka'] ?? 0;
+  broker = await startToxiproxy(kafkaPort);
+  ended.push(() => broker.stop());
+  // Clients are told the proxy's address: Connect and the projectors, all that they say goes through it.
+  const brokerSettings = { 'advertised.listeners': `PLAINTEXT://127.0.0.1:${broker.port}` };
+  stack = openStack({ ...testStackOptions(inject('stackDir')), brokerSettings });
+  await restartBroker(stack);
+  ended.push(() => restartBroker(plain));
+
+  const databaseUrl = new URL(plain.env()['DATABASE_URL'] ?? '');
+  database = await startToxiproxy(Number(databaseUrl.port));
+  ended.push(() => database.stop());
+  databaseUrl.port = String(database.port);
+  events = await startStandIn();
+  ended.push(() => events.stop());
+  store = await startToxiproxy(events.port);
+  ended.push(() => store.stop());
+
+  const shared = {
+    DATABASE_URL: databaseUrl.toString(),
+    KAFKA_BROKERS: `127.0.0.1:${broker.port}`,
+    KAFKA_GROUP: LEDGERS.join('.'),
+    EVENT_STORE: 'eventstoredb',
+    EVENTSTOREDB_URL: `esdb://127.0.0.1:${store.port}?tls=false`,
+    BITCOIN_SOURCE: 'push',
+    LEDGER: LEDGERS.join(','),
+    LOG_LEVEL: 'error',
+  };
+  deployment = await startDeployment(shared, {
+    api: { ROLE: 'api,follower' },
+    'relay 1': { ROLE: 'relay' },
+    'relay 2': { ROLE: 'relay' },
+    'projector 1': { ROLE: 'projector' },
+    // An hour ahead of everybody else.
+    'projector 2': { ROLE: 'projector', LD_PRELOAD: faketime, FAKETIME: '+3600', FAKETIME_DONT_FAKE_MONOTONIC: '1' },
+    workflow: { ROLE: 'workflow' },
+  });
+  ended.push(() => deployment.close());
+  for (const ledger of LEDGERS) {
+    loads.push(await startPipelineLoad(() => `${deployment.service('api').url()}/ledgers/${ledger}`));
+  }
+}, 600_000);
+
+afterAll(async () => {
+  const errors: unknown[] = [];
+  for (const end of ended.reverse()) await end().catch((error: unknown) => errors.push(error));
+  expect(errors).toEqual([]);
+}, 300_000);
+
+async function restartBroker(of: Stack): Promise<void> {
+  await of.stop('connect');
+  await of.stop('kafka');
+  await of.start('kafka');
+  await of.start('connect');
+}
+
+interface Fault {
+  name: string;
+  run: () => Promise<void>;
+}
+
+const restarted = async (name: string, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> => {
+  await deployment.service(name).end(signal);
+  await sleep(BROKEN_MS);
+};
+
+const restartedPart = async (name: 'connect' | 'kafka' | 'postgres', signal: NodeJS.Signals): Promise<void> => {
+  await stack.stop(name, signal);
+  await sleep(BROKEN_MS);
+  await stack.start(name);
+};
+
+const paused = async (...names: string[]): Promise<void> => {
+  for (const name of names) deployment.service(name).pause();
+  // Longer than a lease lasts, so that another one takes over.
+  await sleep(BROKEN_MS + 4_000);
+  for (const name of names) deployment.service(name).resume();
+  await sleep(BROKEN_MS);
+};
+
+const onTheWire = async (proxy: Toxiproxy): Promise<void> => {
+  const latency = { latency: 200, jitter: 150 };
+  await proxy.setToxics({ type: 'latency', stream: 'downstream', attributes: latency });
+  await sleep(BROKEN_MS);
+  await proxy.setToxics({ type: 'timeout', stream: 'downstream', attributes: { timeout: 0 } });
+  await sleep(BROKEN_MS);
+  await proxy.setToxics({ type: 'reset_peer', stream: 'downstream', attributes: { timeout: 100 } });
+  await sleep(BROKEN_MS);
+  await proxy.setToxics();
+  await sleep(BROKEN_MS);
+};
+
+async function connectorStreams(): Promise<void> {
+  await eventually('the connector streams', () =>
+    stack.expectStreaming().then(
+      () => true,
+      () => false,
+    ),
+  );
+}
+
+const FAULTS: readonly Fault[] = [
+  ...(['SIGKILL', 'SIGTERM'] as const).flatMap((signal) => [
+    ...['api', 'relay 1', 'relay 2', 'projector 1', 'projector 2', 'workflow'].map((name) => ({
+      name: `${name}: ${signal}`,
+      run: () => restarted(name, signal),
+    })),
+    ...(['connect', 'kafka', 'postgres'] as const).map((name) => ({
+      name: `${name}: ${signal}`,
+      run: () => restartedPart(name, signal),
+    })),
+  ]),
+  { name: 'relay 1 hangs, and wakes up again', run: () => paused('relay 1') },
+  { name: 'relay 2 hangs, and wakes up again', run: () => paused('relay 2') },
+  { name: 'a projector hangs, and wakes up again', run: () => paused('projector 1') },
+  { name: 'the network to Kafka: slow, silent, reset', run: () => onTheWire(broker) },
+  { name: 'the network to PostgreSQL: slow, silent, reset', run: () => onTheWire(database) },
+  { name: 'the network to EventStoreDB: slow, silent, reset', run: () => onTheWire(store) },
+  {
+    name: 'the slot is dropped under the connector, and repaired',
+    run: async () => {
+      await bench.pool.query(
+        `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'tallystick' AND active`,
+      );
+      await eventually('the slot is dropped', () =>
+        bench.pool.query(`SELECT pg_drop_replication_slot('tallystick')`).then(
+          () => true,
+          () => false,
+        ),
+      );
+      await sleep(BROKEN_MS);
+      await repairCdc(bench.target);
+    },
+  },
+  {
+    name: 'the topic is deleted',
+    run: async () => {
+      const admin = new Kafka({ brokers: bench.brokers, logLevel: logLevel.NOTHING }).admin();
+      await admin.connect();
+      await admin.deleteTopics({ topics: [TOPIC] });
+      await admin.disconnect();
+      await sleep(BROKEN_MS * 2);
+    },
+  },
+  {
+    name: 'the broker and a projector at once',
+    run: async () => {
+      await Promise.all([restartedPart('kafka', 'SIGKILL'), restarted('projector 1', 'SIGKILL')]);
+    },
+  },
+  {
+    name: 'PostgreSQL and a relay at once',
+    run: async () => {
+      await Promise.all([restartedPart('postgres', 'SIGKILL'), restarted('relay 1', 'SIGKILL')]);
+    },
+  },
+  {
+    name: 'Connect and the API at once',
+    run: async () => {
+      await Promise.all([restartedPart('connect', 'SIGKILL'), restarted('api', 'SIGKILL')]);
+    },
+  },
+];
+
+it('loses nothing and doubles nothing, whatever is broken', { timeout: 1_500_000 }, async () => {
+  for (const { name, run } of FAULTS) {
+    const began = performance.now();
+    const before = loads.map(({ acknowledged }) => acknowledged.length);
+    await run();
+    await connectorStreams();
+    // Everybody is answered again before the next thing breaks.
+    for (const [index, load] of loads.entries()) {
+      await eventually('commands are answered', () => Promise.resolve(load.acknowledged.length > (before[index] ?? 0)));
+    }
+    await deployment.sample();
+    process.stdout.write(`  ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)\n`);
+  }
+  await Promise.all(loads.map((load) => load.stop()));
+
+  const pool = createPool(bench.stack.env()['DATABASE_URL'] ?? '', { max: 2 });
+  ended.push(() => pool.end());
+  for (const [index, ledger] of LEDGERS.entries()) {
+    await eventually(`read models of ${ledger} reach the head`, async () => {
+      const { rows } = await pool.query<{ behind: bigint }>(
+        `SELECT h.position - min(c.position) AS behind FROM ledger_head h JOIN projection_checkpoint c USING (ledger)
+         WHERE h.ledger = $1 GROUP BY h.position`,
+        [ledger],
+      );
+      return rows[0]?.behind === 0n;
+    });
+    // Every acknowledged command is in the log once, and everything in EventStoreDB is in the outbox once, in its order.
+    const { rows } = await pool.query<{ id: string; key: string | null }>(
+      `SELECT id, metadata->>'idempotencyKey' AS key FROM outbox WHERE ledger = $1 ORDER BY position`,
+      [ledger],
+    );
+    const keys = new Map<string, number>();
+    for (const { key } of rows) if (key !== null) keys.set(key, (keys.get(key) ?? 0) + 1);
+    const acknowledged = loads[index]?.acknowledged ?? [];
+    expect(acknowledged.filter((key) => keys.get(key) !== 1)).toEqual([]);
+    expect(rows.map(({ id }) => id)).toEqual(idsInEventStore(ledger));
+    const environment = { DATABASE_URL: bench.stack.env()['DATABASE_URL'] ?? '', LEDGER: ledger };
+    const verified = await runTallystick(['verify', '--json'], environment);
+    expect(verified, verified.stdout + verified.stderr).toMatchObject({ code: 0 });
+    process.stdout.write(`  ${ledger}: ${rows.length} events, ${acknowledged.length} commands acknowledged\n`);
+  }
+  await deployment.sample();
+  const counted = [
+    'feed_gaps_healed_total',
+    'feed_events_healed_total',
+    'feed_duplicates_dropped_total',
+    'feed_silent_total',
+  ];
+  for (const name of counted) process.stdout.write(`  ${name}: ${deployment.total(name)}\n`);
+  const memory = deployment.peakMemoryMiB();
+  process.stdout.write(`  peak memory in MiB: ${JSON.stringify(memory)}\n`);
+  // Something was broken on the way: a run in which nothing had to be healed has tested nothing.
+  expect(deployment.total('feed_events_healed_total')).toBeGreaterThan(0);
+  for (const [name, peak] of Object.entries(memory)) expect([name, peak < MEMORY_LIMIT_MIB]).toEqual([name, true]);
+});
+
+/** Ids of the ledger's events in the order of `$all`. */
+function idsInEventStore(ledger: string): string[] {
+  const prefix = `tallystick.${ledger}.`;
+  return events.log.all
+    .filter(({ stream, type }) => stream.startsWith(prefix) && type !== 'tallystick-fence')
+    .map(({ id }) => id);
+}
