@@ -74,13 +74,22 @@ program
   .option('--json', 'progress and result as JSON lines')
   .action(runBlocksImport);
 
-program
-  .command('events')
-  .description('the log')
+const events = program.command('events').description('the log');
+
+events
   .command('export')
   .description('write the log as JSON lines to standard output, oldest first')
   .option('--after <position>', 'begin after this position', '0')
   .action(runEventsExport);
+
+events
+  .command('import')
+  .description(
+    'read an exported log into an empty ledger, of either event store; again after an interruption, it goes on',
+  )
+  .argument('<file>', 'what `events export` wrote; - for standard input')
+  .option('--json', 'progress and result as JSON lines')
+  .action(runEventsImport);
 
 const cdc = program.command('cdc').description('the way from the outbox to Kafka');
 

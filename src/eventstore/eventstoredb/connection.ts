@@ -47,7 +47,8 @@ export interface EventStoreConnection {
 /** @throws FatalError for a connection string that is none */
 export function parseUrl(url: string): ConnectionOptions {
   try {
-    return parseConnectionString(url);
+    // The server's later name, and its own.
+    return parseConnectionString(url.replace(/^kurrentdb(\+discover)?:/, 'esdb$1:'));
   } catch (cause) {
     // Its message may hold the password.
     throw new FatalError(
