@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { runBlocksImport } from './blocks-import-command.js';
 import { runCdcCheck, runCdcRepair, runCdcSetup } from './cdc-command.js';
 import { runEventsExport } from './events-export-command.js';
+import { runEventsImport } from './events-import-command.js';
 import { EXIT_USAGE, exitWithError } from './exit.js';
 import { runMigrate } from './migrate-command.js';
 import { runRebuild } from './rebuild-command.js';
