@@ -8,12 +8,15 @@ export interface Observed {
   follower: Follower | undefined;
   status: () => Promise<ProjectionStatus[]>;
   outbox: Outbox;
+  /** Seconds that the first event which a read model has not taken in waits, by name. */
+  ages: (status: readonly ProjectionStatus[]) => Promise<ReadonlyMap<string, number>>;
 }
 
 /** The ledger's own metrics. What comes from the database is read once per scrape; the gauges then only report it. */
-export function observeLedger(metrics: LedgerMetrics, { follower, status, outbox }: Observed): void {
+export function observeLedger(metrics: LedgerMetrics, { follower, status, outbox, ages }: Observed): void {
   let head = 0n;
   let projections: ProjectionStatus[] = [];
+  let oldest: ReadonlyMap<string, number> = new Map();
   const perProjection = (value: (of: ProjectionStatus) => bigint | number) => () =>
     projections.map((of) => ({ labels: { projection: of.name }, value: Number(value(of)) }));
 
@@ -38,8 +41,15 @@ export function observeLedger(metrics: LedgerMetrics, { follower, status, outbox
     ['projection'],
     perProjection(({ state }) => (state === 'halted' ? 1 : 0)),
   );
+  metrics.observe(
+    'oldest_unprojected_event_age_seconds',
+    'How long the first event that a read model has yet to take in has been waiting; 0 where none does.',
+    ['projection'],
+    () => [...oldest].map(([projection, value]) => ({ labels: { projection }, value })),
+  );
   metrics.beforeScrape(async () => {
     [head, projections] = await Promise.all([outbox.head(), status()]);
+    oldest = await ages(projections);
   });
   if (follower !== undefined) observeFollower(metrics, follower);
 }

@@ -8,6 +8,7 @@ import { createCommandParts, type CommandPartsOptions } from '../command/command
 import { createLedgerCommands } from '../command/ledger-commands.js';
 import { createPostgresCommandLog } from '../command/postgres-command-log.js';
 import { createPostgresOutbox } from '../outbox/postgres-outbox.js';
+import { readUnprojectedAges } from '../projections/unprojected-ages.js';
 import { createPayoutWork } from '../projections/read/payout-work.js';
 import { readPaymentsSummary } from '../query/payments-summary.js';
 import type { HealthCheck } from '../query/ports.js';
@@ -19,7 +20,7 @@ import { createCommandReads } from './command-reads.js';
 import { createDevChain } from './dev-chain.js';
 import { createHealthChecks } from './health-checks.js';
 import { createApi } from './http-app.js';
-import { observeLedger } from './observe-ledger.js';
+import { observeLedger, type Observed } from './observe-ledger.js';
 import { observePayments } from './observe-payments.js';
 import { openBlocksOnly, openChainSide } from './open-chain-side.js';
 import { openEventStore, openFeed } from './open-event-store.js';
@@ -85,7 +86,8 @@ export async function openLedger(context: LedgerContext, shared: SharedParts): P
     }),
     ...relay,
   ];
-  observeLedger(measured, { follower: chain?.follower, status, outbox });
+  const ages: Observed['ages'] = (of) => readUnprojectedAges(pool, ledger, of);
+  observeLedger(measured, { follower: chain?.follower, status, outbox, ages });
   if (store === undefined || chain === undefined || !decides) return { ledger, api: undefined, health };
 
   observePayments(measured, () => readPaymentsSummary({ pool, ledger, overdueMinutes }), Date.now);

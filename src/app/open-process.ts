@@ -3,8 +3,9 @@ import type { Config } from '../platform/config.js';
 import { FatalError } from '../platform/errors.js';
 import type { Logger } from '../platform/logger.js';
 import { createHttpFront } from './http-front.js';
+import { observeKafka, observeSlot } from './observe-cdc.js';
 import { openBuiltinChain } from './node-source.js';
-import { openKafka } from './open-kafka.js';
+import { openKafka, type OpenKafka } from './open-kafka.js';
 import { openLedger, type OpenedLedger } from './open-ledger.js';
 import { openProcessParts, type ProcessParts } from './process-parts.js';
 
@@ -31,6 +32,7 @@ export async function openProcess(config: Config, options: OpenProcessOptions): 
     for (const ledger of config.ledgers) {
       ledgers.push(await openLedger({ ...parts, ledger, measured: parts.metrics.ofLedger(ledger) }, shared));
     }
+    observeLegs(parts, shared.kafka);
     shared.kafka?.start();
     const front = await createHttpFront(parts, ledgers);
     parts.closers.add('HTTP', () => front.close());
@@ -40,6 +42,14 @@ export async function openProcess(config: Config, options: OpenProcessOptions): 
     await close().catch(() => undefined);
     throw error;
   }
+}
+
+/** What lies between the outbox and the projections, where it is more than reading the table. */
+function observeLegs({ config, metrics, enginePool: pool }: ProcessParts, kafka: OpenKafka | undefined): void {
+  if (config.kafka !== undefined || config.cdc.connectUrl !== undefined) {
+    observeSlot(metrics.ofProcess(), { pool, slot: config.cdc.slot });
+  }
+  if (kafka !== undefined) observeKafka(metrics.ofProcess(), kafka.source);
 }
 
 /** The built-in chain, where it is the source and this process has a part in it; all ledgers share it. */

@@ -7,6 +7,8 @@ export type ReadValues = () => readonly { labels?: Record<string, string>; value
 export interface Metrics {
   /** What one ledger is measured by: the label `ledger` is added to everything. */
   ofLedger(ledger: string): LedgerMetrics;
+  /** What the process is measured by, whatever its ledgers are. */
+  ofProcess(): LedgerMetrics;
   /** A counter of the process: one that is of a ledger is asked for by `ofLedger`, or has the label among its own. */
   counter(name: string, help: string, labelNames?: readonly string[]): MeasuredCounter;
   /** Text for Prometheus, and its content type. */
@@ -25,31 +27,32 @@ export interface MeasuredCounter {
   inc(labels?: Record<string, string>, by?: number): void;
 }
 
+interface GaugeReader {
+  own: Readonly<Record<string, string>>;
+  read: ReadValues;
+}
+
 export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'tallystick_' });
-  const gauges = new Map<string, { ledger: string; read: ReadValues }[]>();
+  const gauges = new Map<string, GaugeReader[]>();
   const counters = new Map<string, Counter>();
   const refreshers: (() => Promise<void>)[] = [];
 
-  function gaugeReaders(
-    name: string,
-    help: string,
-    labelNames: readonly string[],
-  ): { ledger: string; read: ReadValues }[] {
+  function gaugeReaders(name: string, help: string, labelNames: readonly string[]): GaugeReader[] {
     const known = gauges.get(name);
     if (known !== undefined) return known;
-    const readers: { ledger: string; read: ReadValues }[] = [];
+    const readers: GaugeReader[] = [];
     gauges.set(name, readers);
     new Gauge({
       name: `tallystick_${name}`,
       help,
-      labelNames: ['ledger', ...labelNames],
+      labelNames: [...labelNames],
       registers: [registry],
       collect() {
         this.reset();
-        for (const { ledger, read } of readers) {
-          for (const { labels, value } of read()) this.set({ ledger, ...labels }, value);
+        for (const { own, read } of readers) {
+          for (const { labels, value } of read()) this.set({ ...own, ...labels }, value);
         }
       },
     });
@@ -71,25 +74,32 @@ export function createMetrics(): Metrics {
     };
   }
 
-  return {
-    ofLedger: (ledger) => ({
+  /** @param own labels that everything has */
+  function measuredBy(own: Readonly<Record<string, string>>): LedgerMetrics {
+    const withOwn = (labelNames: readonly string[]): string[] => [...Object.keys(own), ...labelNames];
+    return {
       observe: (name, help, labelNames, read) => {
-        gaugeReaders(name, help, labelNames).push({ ledger, read });
+        gaugeReaders(name, help, withOwn(labelNames)).push({ own, read });
       },
       counter: (name, help, labelNames = []) => {
-        const counter = counterOf(name, help, ['ledger', ...labelNames]);
+        const counter = counterOf(name, help, withOwn(labelNames));
         // There from the start: a rate over a series that is not there yet misses its first step.
-        if (labelNames.length === 0) counter.inc({ ledger }, 0);
+        if (labelNames.length === 0) counter.inc(own, 0);
         return {
           inc: (labels, by = 1) => {
-            counter.inc({ ledger, ...labels }, by);
+            counter.inc({ ...own, ...labels }, by);
           },
         };
       },
       beforeScrape: (refresh) => {
         refreshers.push(refresh);
       },
-    }),
+    };
+  }
+
+  return {
+    ofLedger: (ledger) => measuredBy({ ledger }),
+    ofProcess: () => measuredBy({}),
     counter: (name, help, labelNames = []) => counterOf(name, help, labelNames),
     scrape: async () => {
       await Promise.all(refreshers.map((refresh) => refresh()));
