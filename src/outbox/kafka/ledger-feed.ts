@@ -1,12 +1,13 @@
 import { eventUpcaster, type Upcaster } from '../../domain/events/upcast.js';
 import type { RecordedEvent } from '../../eventstore/event-store.js';
 import { invariant } from '../../platform/assert.js';
-import { FatalError, RetryableError } from '../../platform/errors.js';
+import { RetryableError } from '../../platform/errors.js';
 import { expectContiguous } from '../expect-contiguous.js';
 import type { FeedBatch, Outbox, OutboxFeed } from '../outbox.js';
 import { createDeliveryQueue, type DeliveryQueue } from './delivery-queue.js';
 import { NO_OBSERVER, type FeedObserver } from './feed-observer.js';
 import { toEvent, type OutboxMessage } from './message.js';
+import { createOutboxView } from './outbox-view.js';
 
 export interface LedgerFeedLimits {
   /** Events and bytes in one batch: as of the feed that reads the table. */
@@ -48,9 +49,16 @@ export interface LedgerFeedOptions {
   observer?: FeedObserver;
   upcaster?: Upcaster;
   limits?: Partial<LedgerFeedLimits>;
+  /**
+   * Types of events for which a consumer reads other events in the outbox (a block's parts): handed out when a SELECT sees them.
+   * All others are handed out as they come.
+   */
+  readWith?: (type: string) => boolean;
   /** Monotonic, in ms. */
   now?: () => number;
 }
+
+const OF_BLOCKS: ReadonlySet<string> = new Set(['BlockConnected', 'BlockDisconnected']);
 
 /** Where a follower's events come from: Kafka, or the outbox until Kafka has been caught up with or is back. */
 export type FeedSource = 'kafka' | 'catching-up' | 'silent' | 'away';
@@ -100,27 +108,16 @@ interface Follower {
  */
 export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
   const { ledger, outbox, observer = NO_OBSERVER, upcaster = eventUpcaster, now = () => performance.now() } = options;
+  const { readWith = (type: string) => OF_BLOCKS.has(type) } = options;
   const limits = { ...DEFAULT_LEDGER_FEED_LIMITS, ...options.limits };
   const followers = new Set<Follower>();
   const waitingForRoom = new Set<() => void>();
   let isUp = true;
-  /** The ledger's head as far as anybody told. */
-  let head = 0n;
-  /** What a SELECT has shown. */
-  let visible = 0n;
+  const view = createOutboxView({ ledger, outbox, ...limits, now, onFailure: (error) => observer.failed(error) });
 
   function stir(follower: Follower): void {
     follower.stirred += 1;
     follower.wakeUp?.();
-  }
-
-  function noteHead(position: bigint): void {
-    if (position > head) head = position;
-  }
-
-  function noteVisible(position: bigint): void {
-    if (position > visible) visible = position;
-    noteHead(position);
   }
 
   /** Until something happened since `seen`, or it is time to look. */
@@ -148,30 +145,12 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
     if (at - follower.headAt < limits.headPollMs) return;
     follower.headAt = at;
     const { position } = follower;
-    const found = await outbox.head();
-    noteVisible(found);
+    const found = await view.look();
     if (found >= position) follower.aheadSince = undefined;
     else follower.aheadSince ??= at;
     if (follower.aheadSince !== undefined && at - follower.aheadSince > limits.visibleMs) {
-      throw new FatalError(
-        `ledger ${ledger}: events up to position ${position} came, but the outbox ends at ${found}: it is not the one that they ` +
-          'came from (was it restored?). Delete the topic: it is made anew, and what is missing is read from the outbox',
-      );
+      throw view.anotherOutbox(position, found);
     }
-  }
-
-  /** What the outbox has after a position; empty at its head. */
-  async function readOutbox(follower: Follower, limit: number): Promise<RecordedEvent[]> {
-    const { position } = follower;
-    if (position > visible) {
-      noteVisible(await outbox.head());
-      // Decoding was faster than what a SELECT sees: as if there were nothing yet. pollHead tells when that lasts.
-      if (position > visible) return [];
-    }
-    const events = await outbox.read(position, limit);
-    const last = events.at(-1);
-    if (last !== undefined) noteVisible(last.position);
-    return events;
   }
 
   /** The events of messages. Where one cannot be read, those before it: the next look finds a hole there, and heals it. */
@@ -216,6 +195,8 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
       const events = parse(follower, step.messages);
       if (events.length === 0) return undefined;
       await pollHead(follower).catch(ignoreRetryable);
+      const last = events.findLast(({ type }) => readWith(type));
+      if (last !== undefined) await view.untilVisible(last.position, signal);
       return events;
     }
     // It has come at least as far as we are: what follows will come from there.
@@ -252,7 +233,7 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
       observer.gapFound(ledger, follower.position + 1n, found);
     }
     const limit = missing < BigInt(limits.maxBatchEvents) ? Number(missing) : limits.maxBatchEvents;
-    const events = await readOutbox(follower, limit);
+    const events = await view.read(follower.position, limit);
     if (events.length === 0) {
       await pollHead(follower);
       await sleep(limits.minRetryMs, follower, signal, seen);
@@ -273,7 +254,7 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
     signal: AbortSignal,
     seen: number,
   ): Promise<RecordedEvent[] | undefined> {
-    const events = await readOutbox(follower, limits.maxBatchEvents);
+    const events = await view.read(follower.position, limits.maxBatchEvents);
     if (events.length > 0) {
       if (follower.source !== 'catching-up') observer.eventsHealed(ledger, events.length);
       return events;
@@ -289,7 +270,7 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
 
   /** The outbox is known to be ahead, and nothing came since. */
   function isSilent(follower: Follower): boolean {
-    if (head <= follower.position) {
+    if (view.head() <= follower.position) {
       follower.behindSince = undefined;
       return false;
     }
@@ -334,10 +315,10 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
           `the feed was about to hand out what does not follow position ${follower.position}`,
         );
         if (isAborted(signal)) return;
-        noteHead(last.position);
+        view.noteHead(last.position);
         follower.position = last.position;
         follower.behindSince = undefined;
-        yield { events, head };
+        yield { events, head: view.head() };
       }
     } finally {
       followers.delete(follower);
@@ -357,7 +338,7 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
     follow,
 
     wake(position) {
-      noteHead(position);
+      view.noteHead(position);
       for (const follower of followersWith(['silent', 'away'])) stir(follower);
     },
 
@@ -420,7 +401,7 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
       return {
         source: worst,
         position: positions.length === 0 ? undefined : positions.reduce((a, b) => (a < b ? a : b)),
-        head,
+        head: view.head(),
       };
     },
   };

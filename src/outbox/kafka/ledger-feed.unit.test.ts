@@ -127,11 +127,11 @@ afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
 });
 
-function stage(limits: Partial<LedgerFeedLimits>, { from = 0n, slowMs = 0, there = 0n } = {}) {
+function stage(limits: Partial<LedgerFeedLimits>, { from = 0n, slowMs = 0, there = 0n, readWith = false } = {}) {
   const outbox = new TestOutbox();
   outbox.visible = there;
   const { counts, observer } = counting();
-  const feed = createLedgerFeed({ ledger: 'main', outbox, observer, upcaster, limits });
+  const feed = createLedgerFeed({ ledger: 'main', outbox, observer, upcaster, limits, readWith: () => readWith });
   const seen: RecordedEvent[] = [];
   const abort = new AbortController();
   const ended = (async () => {
@@ -204,6 +204,25 @@ describe('the feed of a ledger from Kafka', () => {
     await until(2);
     expect(positions()).toEqual([1n, 2n]);
     expect(outbox.reads).toBe(reads);
+  });
+
+  it('hands out an event that others are read with only when a SELECT sees it', async () => {
+    const { deliver, until, settled, commit, seen, outbox, counts } = stage(
+      { ...PATIENT, maxRetryMs: 2 },
+      { readWith: true },
+    );
+    await settled();
+    deliver(1n, 2n);
+    await sleep(10);
+    expect(seen).toHaveLength(0);
+    outbox.away = true;
+    while (counts.failures < 2) await sleep(1);
+    outbox.away = false;
+    commit(1n);
+    await sleep(10);
+    expect(seen).toHaveLength(0);
+    commit(2n);
+    await until(2);
   });
 
   it('waits for a missing event that is not visible yet', async () => {
