@@ -154,6 +154,24 @@ describe('several ledgers in one deployment', () => {
     expect(seen).toBe('b');
   });
 
+  it('stop although a client goes on asking over the same connection', async () => {
+    const process = await start({ LEDGER: 'a,b' });
+    let asking = true;
+    const statuses = new Set<number>();
+    const client = (async () => {
+      while (asking) {
+        const answer = await fetch(`${process.url}/ledgers/a/health/live`).catch(() => undefined);
+        if (answer === undefined) break;
+        statuses.add(answer.status);
+        await answer.text();
+      }
+    })();
+    await expect.poll(() => statuses.size).toBeGreaterThan(0);
+    await stop(process);
+    asking = false;
+    await client;
+  });
+
   it('are found at the root too where there is only one', async () => {
     const { url } = await start({ LEDGER: 'only' });
     const paths = ['/v1/chain/none', '/health/live', '/graphiql'];

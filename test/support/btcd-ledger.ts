@@ -50,6 +50,10 @@ export interface BtcdLedger {
 export interface BtcdLedgerOptions {
   /** What the ledger is told to be the node, where something stands between it and the node of this URL. */
   through?: (url: string) => Promise<string>;
+  /** Runs the ledger; one process with all roles where it is not given. `close` throws where it ended by itself. */
+  run?: (environment: Record<string, string>) => Promise<{ url: string; close: () => Promise<void> }>;
+  /** The database; one of its own where it is not given. */
+  databaseUrl?: string;
 }
 
 /** The real binary, following a real btcd that has relay rules like Bitcoin Core's, through a proxy that can lose answers. */
@@ -72,9 +76,22 @@ export async function startBtcdLedger(
   }
 }
 
+async function runOneProcess(environment: Record<string, string>): ReturnType<NonNullable<BtcdLedgerOptions['run']>> {
+  const ledger = await startLedgerProcess(environment);
+  let isGone = false;
+  void ledger.exited.then(() => (isGone = true));
+  return {
+    url: ledger.url,
+    close: async () => {
+      if (isGone) throw new Error(`the ledger ended by itself:\n${ledger.output()}`);
+      await ledger.kill();
+    },
+  };
+}
+
 async function start(
   env: Record<string, string>,
-  { through = (url) => Promise.resolve(url) }: BtcdLedgerOptions,
+  { through = (url) => Promise.resolve(url), run = runOneProcess, databaseUrl }: BtcdLedgerOptions,
   cleanups: (() => Promise<unknown>)[],
   close: () => Promise<void>,
 ): Promise<BtcdLedger> {
@@ -85,25 +102,20 @@ async function start(
   const spendable = await coinbases(btcd, await btcd.call<string[]>('generate', FIRST_BLOCKS));
   const proxy = await startToxiproxy(btcd.rpcPort);
   cleanups.push(() => proxy.stop());
-  const database = await createTestDatabase();
-  cleanups.push(() => database.drop());
+  const database = databaseUrl === undefined ? await createTestDatabase() : undefined;
+  if (database !== undefined) cleanups.push(() => database.drop());
   const dataDir = mkdtempSync(join(tmpdir(), 'tallystick-btcd-'));
   cleanups.push(() => rm(dataDir, { recursive: true, force: true }));
   const environment = {
     BITCOIN_NETWORK: 'regtest',
     BITCOIN_RPC_URL: await through(btcd.url.replace(String(btcd.rpcPort), String(proxy.port))),
-    DATABASE_URL: database.url,
+    DATABASE_URL: databaseUrl ?? database?.url ?? '',
     DATA_DIR: dataDir,
     PAYOUT_WINDOW_MS: '100',
     ...env,
   };
-  const ledger = await startLedgerProcess(environment);
-  let isGone = false;
-  void ledger.exited.then(() => (isGone = true));
-  cleanups.push(async () => {
-    if (isGone) throw new Error(`the ledger ended by itself:\n${ledger.output()}`);
-    await ledger.kill();
-  });
+  const ledger = await run(environment);
+  cleanups.push(() => ledger.close());
   const client = createLedgerClient(ledger.url);
   let keys = 0;
 

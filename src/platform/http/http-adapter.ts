@@ -88,7 +88,7 @@ export function createHttpAdapter(options: HttpOptions): { adapter: FastifyAdapt
   takeRouteSettings(fastify, routes, options.logger);
   const { authenticate, publicPaths = [], tracing } = options;
   openEveryRequest(fastify, { routes, randomHex, authenticate, publicPaths, tracing });
-  closeGracefully(fastify);
+  closeGracefully(fastify, mounts);
   answerOddRequests(fastify.server, answerByHand);
   parseJsonBytes(fastify);
   // Only what a route asks for: no route of ours takes text or bytes unless it says so.
@@ -131,10 +131,11 @@ function isBelow(prefixes: readonly string[], path: string): boolean {
 }
 
 /** Once the end has begun, requests are refused, and connections of those under way are not kept for further ones. */
-function closeGracefully(fastify: FastifyInstance): void {
+function closeGracefully(fastify: FastifyInstance, mounts: Mounts | undefined): void {
   let isClosing = false;
   fastify.addHook('preClose', (done) => {
     isClosing = true;
+    mounts?.close();
     done();
   });
   fastify.addHook('onRequest', (request, reply, done) => {

@@ -16,14 +16,21 @@ const PREFIX = Symbol('tallystick.mount-prefix');
 /** Applications that are reached below a path of another one's server: `/ledgers/a` and everything below it. */
 export class Mounts {
   readonly #apps = new Map<string, FastifyInstance>();
+  #isClosing = false;
 
   /** @param prefix begins with `/`, does not end with one; two segments */
   add(prefix: string, app: FastifyInstance): void {
     this.#apps.set(prefix, app);
   }
 
+  /** From now on every request is the server's own, which says that it is about to stop and ends the connection. */
+  close(): void {
+    this.#isClosing = true;
+  }
+
   /** The application that a request is for, whose `url` is then as that one expects it; undefined for everything else. */
   take(request: IncomingMessage): FastifyInstance | undefined {
+    if (this.#isClosing) return undefined;
     const match = /^(\/[^/?]+\/[^/?]+)(.*)$/.exec(request.url ?? '');
     const app = match?.[1] === undefined ? undefined : this.#apps.get(match[1]);
     if (app === undefined || match === null) return undefined;

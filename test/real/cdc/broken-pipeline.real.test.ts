@@ -97,6 +97,7 @@ afterAll(async () => {
 }, 300_000);
 
 async function restartBroker(of: Stack): Promise<void> {
+  await of.start('postgres');
   await of.stop('connect');
   await of.stop('kafka');
   await of.start('kafka');
@@ -156,7 +157,8 @@ const FAULTS: readonly Fault[] = [
     })),
     ...(['connect', 'kafka', 'postgres'] as const).map((name) => ({
       name: `${name}: ${signal}`,
-      run: () => restartedPart(name, signal),
+      // To PostgreSQL, SIGTERM means to wait for its clients; SIGINT to end them.
+      run: () => restartedPart(name, name === 'postgres' && signal === 'SIGTERM' ? 'SIGINT' : signal),
     })),
   ]),
   { name: 'relay 1 hangs, and wakes up again', run: () => paused('relay 1') },
