@@ -5,6 +5,7 @@ import type { BenchRow } from './bench-row.js';
 const BENCHES: Readonly<Record<string, () => Promise<(options: { quick: boolean }) => Promise<BenchRow[]>>>> = {
   scan: async () => (await import('./scan.js')).runScanBench,
   append: async () => (await import('./append.js')).runAppendBench,
+  relay: async () => (await import('./relay.js')).runRelayBench,
   http: async () => (await import('./http.js')).runHttpBench,
   withdraw: async () => (await import('./withdraw.js')).runWithdrawBench,
   visible: async () => (await import('./visible.js')).runVisibleBench,

@@ -19,6 +19,8 @@ import { FatalError, PlatformError, RetryableError } from '../../platform/errors
 
 /** As the server's largest event, and a little. */
 const MAX_MESSAGE_BYTES = 17 * 1024 * 1024;
+/** What the server may send ahead. With HTTP/2's own 64 KiB, 70 events and a round trip, a subscription waits most of the time. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
 /** A peer that is silent for so long is dead, and pings ask it so often. The server allows no shorter time. */
 const KEEP_ALIVE_MS = 10_000;
 /** After an outage, of whatever length, the next try comes this soon: gRPC's own bound is two minutes. */
@@ -95,6 +97,7 @@ export function createEventStoreConnection(url: string): EventStoreConnection {
     const { address, port } = await endpoint();
     return new streamsService.StreamsClient(`${address}:${port}`, channelCredentials, {
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+      'grpc-node.flow_control_window': WINDOW_BYTES,
       'grpc.keepalive_time_ms': options.keepAliveInterval ?? KEEP_ALIVE_MS,
       'grpc.keepalive_timeout_ms': options.keepAliveTimeout ?? KEEP_ALIVE_MS,
       'grpc.initial_reconnect_backoff_ms': MAX_RECONNECT_MS / 5,

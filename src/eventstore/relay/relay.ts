@@ -14,6 +14,11 @@ export interface RelayLimits extends SubscriptionLimits {
   maxBatchEvents: number;
   /** Bounds how long one batch keeps the ledger's head locked. */
   maxBatchBytes: number;
+  /**
+   * Wait for more events while many are coming: 75 in a transaction instead of 500 halve what a busy machine relays. Where few
+   * come, each is written at once.
+   */
+  gatherMs: number;
   writeTimeoutMs: number;
   /** Wait after a failure; doubles up to maxRetryMs. */
   minRetryMs: number;
@@ -30,12 +35,16 @@ export const DEFAULT_RELAY_LIMITS: Readonly<RelayLimits> = {
   silenceMs: 15_000,
   maxBatchEvents: 1000,
   maxBatchBytes: 4 * 1024 * 1024,
+  gatherMs: 10,
   writeTimeoutMs: 30_000,
   minRetryMs: 50,
   maxRetryMs: 2000,
   idleCheckpointMs: 1000,
   leaseTtlMs: 3000,
 };
+
+/** In one delivery: then more are on their way. */
+const MANY_EVENTS = 32;
 
 export interface RelayStatus {
   /** standing-by: another relay holds the lease, or the database is away. */
@@ -185,11 +194,17 @@ export function createRelay(options: RelayOptions): Relay {
     /** Of the last event taken: what is not after it was delivered before. */
     let last = start;
     let movedAtMs = 0;
+    let isBusy = false;
     /** The beginning of an append. */
     let held: RelayedEvent[] = [];
     for (;;) {
-      const delivered = await subscription.next({ maxEvents: limits.maxBatchEvents, maxBytes: limits.maxBatchBytes });
+      const delivered = await subscription.next({
+        maxEvents: limits.maxBatchEvents,
+        maxBytes: limits.maxBatchBytes,
+        gatherMs: isBusy ? limits.gatherMs : 0,
+      });
       if (delivered === undefined || !lease.isHeld()) return;
+      isBusy = delivered.events.length >= MANY_EVENTS;
       status.state = 'relaying';
       const fresh = delivered.events.filter(({ position }) => {
         const isFresh = last === undefined || isAfter(position, last);

@@ -28,8 +28,8 @@ export interface Delivered {
 }
 
 export interface Subscription {
-  /** Waits for something; undefined when it is over because it was silent or is closed. */
-  next(limits: { maxEvents: number; maxBytes: number }): Promise<Delivered | undefined>;
+  /** Waits for something, and with `gatherMs` so long for more of it; undefined when it is over because it was silent or is closed. */
+  next(limits: { maxEvents: number; maxBytes: number; gatherMs: number }): Promise<Delivered | undefined>;
   close(): void;
 }
 
@@ -109,11 +109,19 @@ export async function subscribeToAll(
     return taken;
   }
 
+  async function gather(count: number, ms: number): Promise<void> {
+    const untilMs = performance.now() + ms;
+    while (buffer.length > 0 && buffer.length < count && ended === undefined && performance.now() < untilMs) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
   return {
     async next(size) {
       while (buffer.length === 0 && upTo === undefined && ended === undefined) {
         await new Promise<void>((resolve) => (wake = resolve));
       }
+      if (size.gatherMs > 0) await gather(size.maxEvents, size.gatherMs);
       if (buffer.length > 0) return { events: take(size), upTo: undefined };
       if (ended instanceof Error) throw ended;
       if (ended !== undefined) return undefined;
