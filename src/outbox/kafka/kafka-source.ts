@@ -99,7 +99,7 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
   function consuming(): void {
     state = 'consuming';
     lastError = undefined;
-    for (const feed of feeds.values()) feed.transport(true);
+    for (const feed of feeds.values()) feed.transport('up');
   }
 
   function away(error: Error): void {
@@ -107,7 +107,7 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
     if (state !== 'away') observer.failed(error);
     state = 'away';
     lastError = error.message;
-    for (const feed of feeds.values()) feed.transport(false);
+    for (const feed of feeds.values()) feed.transport('away');
   }
 
   function assign(now: ReadonlySet<number>): void {
@@ -202,6 +202,9 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
         consuming();
         assign(new Set(payload.memberAssignment[topic] ?? []));
       });
+      consumer.on('consumer.rebalancing', () => {
+        for (const feed of feeds.values()) feed.transport('joining');
+      });
       await consumer.connect();
       await consumer.subscribe({ topic, fromBeginning: false });
       await consumer.run({
@@ -271,7 +274,7 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
   return {
     attach(feed) {
       feeds.set(feed.ledger, feed);
-      feed.transport(state === 'consuming' || state === 'starting');
+      feed.transport(state === 'consuming' ? 'up' : state === 'away' ? 'away' : 'joining');
     },
     detach(feed) {
       if (feeds.get(feed.ledger) === feed) feeds.delete(feed.ledger);

@@ -63,6 +63,8 @@ const OF_BLOCKS: ReadonlySet<string> = new Set(['BlockConnected', 'BlockDisconne
 /** Where a follower's events come from: Kafka, or the outbox until Kafka has been caught up with or is back. */
 export type FeedSource = 'kafka' | 'catching-up' | 'silent' | 'away';
 
+export type Transport = 'up' | 'joining' | 'away';
+
 export interface LedgerFeedStatus {
   /** The worst of its followers; undefined without any. */
   source: FeedSource | undefined;
@@ -80,8 +82,11 @@ export interface LedgerFeed extends OutboxFeed {
   room(ms: number): Promise<void>;
   /** Followers that have no room for it drop what waits, and read the outbox up to its head instead: they hold nobody back. */
   overflow(message: OutboxMessage): void;
-  /** Kafka is away, or there again. */
-  transport(isUp: boolean): void;
+  /**
+   * Whether Kafka delivers: `up`; `joining`, a few seconds at a start and when partitions are given out anew; `away`, a failure, which is
+   * told. Not `up`: the outbox is read often. A feed begins as `joining`.
+   */
+  transport(state: Transport): void;
   status(): LedgerFeedStatus;
 }
 
@@ -95,6 +100,8 @@ interface Follower {
   /** Since when the outbox is known to be ahead although nothing came. */
   behindSince: number | undefined;
   headAt: number;
+  /** While Kafka does not deliver: when the outbox is to be read again. */
+  readFrom: number;
   /** Since when it is ahead of what the outbox shows. */
   aheadSince: number | undefined;
   /** The last position of a hole that is being read from the outbox. */
@@ -112,12 +119,17 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
   const limits = { ...DEFAULT_LEDGER_FEED_LIMITS, ...options.limits };
   const followers = new Set<Follower>();
   const waitingForRoom = new Set<() => void>();
-  let isUp = true;
+  let transport: Transport = 'joining';
   const view = createOutboxView({ ledger, outbox, ...limits, now, onFailure: (error) => observer.failed(error) });
 
   function stir(follower: Follower): void {
     follower.stirred += 1;
     follower.wakeUp?.();
+  }
+
+  function readSoon(follower: Follower): void {
+    follower.readFrom = -Infinity;
+    stir(follower);
   }
 
   /** Until something happened since `seen`, or it is time to look. */
@@ -173,10 +185,13 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
   }
 
   function backToKafka(follower: Follower): void {
+    // What is left in the queue says nothing of what will come.
+    if (transport !== 'up') return;
     if (follower.source === 'silent' || follower.source === 'away') {
       observer.backFromSilence(ledger, follower.position);
     }
     follower.source = 'kafka';
+    follower.readFrom = -Infinity;
     follower.behindSince = undefined;
   }
 
@@ -254,17 +269,26 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
     signal: AbortSignal,
     seen: number,
   ): Promise<RecordedEvent[] | undefined> {
+    // Deliveries wake it too: they are no reason to ask the database.
+    const waitMs = follower.readFrom - now();
+    if (waitMs > 0) {
+      await sleep(waitMs, follower, signal, seen);
+      return undefined;
+    }
+    // Before the read: whoever commits during it wants another one.
+    follower.readFrom = now() + limits.pollMs;
     const events = await view.read(follower.position, limits.maxBatchEvents);
     if (events.length > 0) {
+      follower.readFrom = -Infinity;
       if (follower.source !== 'catching-up') observer.eventsHealed(ledger, events.length);
       return events;
     }
-    if (follower.source === 'catching-up') {
-      follower.source = isUp ? 'kafka' : 'away';
-      if (!isUp) observer.silent(ledger, follower.position, 'away');
+    if (follower.source === 'catching-up' && transport !== 'joining') {
+      follower.source = transport === 'up' ? 'kafka' : 'away';
+      if (transport === 'away') observer.silent(ledger, follower.position, 'away');
+      else follower.readFrom = -Infinity;
       return undefined;
     }
-    await sleep(limits.pollMs, follower, signal, seen);
     return undefined;
   }
 
@@ -288,6 +312,7 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
       wakeUp: undefined,
       behindSince: undefined,
       headAt: -Infinity,
+      readFrom: -Infinity,
       aheadSince: undefined,
       gapUpTo: undefined,
     };
@@ -339,7 +364,7 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
 
     wake(position) {
       view.noteHead(position);
-      for (const follower of followersWith(['silent', 'away'])) stir(follower);
+      for (const follower of followersWith(['silent', 'away', 'catching-up'])) readSoon(follower);
     },
 
     deliver(message) {
@@ -375,22 +400,22 @@ export function createLedgerFeed(options: LedgerFeedOptions): LedgerFeed {
       });
     },
 
-    transport(up) {
-      if (up === isUp) return;
-      isUp = up;
-      if (up) {
-        for (const follower of followersWith(['away'])) {
-          observer.backFromSilence(ledger, follower.position);
-          follower.source = 'catching-up';
-          stir(follower);
+    transport(state) {
+      if (state === transport) return;
+      transport = state;
+      if (state === 'away') {
+        for (const follower of followersWith(['kafka', 'catching-up'])) {
+          follower.source = 'away';
+          observer.silent(ledger, follower.position, 'away');
         }
-        return;
+      } else {
+        for (const follower of followersWith(['kafka', 'away'])) {
+          if (follower.source === 'away') observer.backFromSilence(ledger, follower.position);
+          // What was committed meanwhile is read once more before Kafka is relied on.
+          follower.source = 'catching-up';
+        }
       }
-      for (const follower of followersWith(['kafka'])) {
-        follower.source = 'away';
-        observer.silent(ledger, follower.position, 'away');
-        stir(follower);
-      }
+      for (const follower of followers) readSoon(follower);
     },
 
     status() {

@@ -127,11 +127,15 @@ afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
 });
 
-function stage(limits: Partial<LedgerFeedLimits>, { from = 0n, slowMs = 0, there = 0n, readWith = false } = {}) {
+function stage(
+  limits: Partial<LedgerFeedLimits>,
+  { from = 0n, slowMs = 0, there = 0n, readWith = false, joined = true } = {},
+) {
   const outbox = new TestOutbox();
   outbox.visible = there;
   const { counts, observer } = counting();
   const feed = createLedgerFeed({ ledger: 'main', outbox, observer, upcaster, limits, readWith: () => readWith });
+  if (joined) feed.transport('up');
   const seen: RecordedEvent[] = [];
   const abort = new AbortController();
   const ended = (async () => {
@@ -194,6 +198,28 @@ describe('the feed of a ledger from Kafka', () => {
     deliver(7n);
     await until(7);
     expect(counts).toMatchObject({ gaps: [[2n, 5n]], healed: 1, events: 3, duplicates: 3 });
+  });
+
+  it('reads the outbox while the group is joined, and tells nobody: that is no failure', async () => {
+    const { commit, deliver, until, settled, counts, feed, positions } = stage(PATIENT, { joined: false });
+    commit(2n);
+    await until(2);
+    commit(3n);
+    feed.wake(3n);
+    await until(3);
+    expect(feed.status().source).toBe('catching-up');
+    feed.transport('up');
+    await settled();
+    deliver(4n);
+    commit(4n);
+    await until(4);
+    feed.transport('joining');
+    commit(5n);
+    await until(5);
+    feed.transport('up');
+    await settled();
+    expect(positions()).toEqual(upTo(5n));
+    expect(counts).toMatchObject({ gaps: [], events: 0, silent: [], back: 0 });
   });
 
   it('does not look up what it was given: decoding may be ahead of what a SELECT sees', async () => {
@@ -269,13 +295,13 @@ describe('the feed of a ledger from Kafka', () => {
   it('reads the outbox at once when it is told that Kafka is away, and is woken by a commit', async () => {
     const { commit, deliver, until, settled, counts, feed, positions } = stage({ ...PATIENT, pollMs: 60_000 });
     await settled();
-    feed.transport(false);
+    feed.transport('away');
     while (feed.status().source !== 'away') await sleep(1);
     await sleep(5);
     commit(2n);
     feed.wake(2n);
     await until(2);
-    feed.transport(true);
+    feed.transport('up');
     await settled();
     deliver(3n);
     await until(3);
@@ -398,7 +424,13 @@ describe('the feed of a ledger from Kafka', () => {
           damaged: fc.boolean(),
         }),
       },
-      { weight: 1, arbitrary: fc.record({ kind: fc.constant('transport' as const), up: fc.boolean() }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          kind: fc.constant('transport' as const),
+          state: fc.constantFrom('up' as const, 'joining' as const, 'away' as const),
+        }),
+      },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('database' as const), away: fc.boolean() }) },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('pause' as const), ms: fc.integer({ min: 0, max: 6 }) }) },
     );
@@ -416,7 +448,7 @@ describe('the feed of a ledger from Kafka', () => {
               const message = messageAt(position, done.damaged && n === 0 ? '{' : undefined);
               if (!feed.deliver(message)) feed.overflow(message);
             }
-          } else if (done.kind === 'transport') feed.transport(done.up);
+          } else if (done.kind === 'transport') feed.transport(done.state);
           else if (done.kind === 'database') outbox.away = done.away;
           else await sleep(done.ms);
         }

@@ -43,48 +43,40 @@ describe('tallystick cdc', () => {
     expect(people.stdout).toMatch(/^ok +wal_level: logical$/m);
     expect(people.stdout).toMatch(/^ok +slot: tallystick is read by pid \d+$/m);
     expect(people.status).toBe(0);
-    const machine = cdc(['check', '--json']);
-    expect(findings(machine.stdout).every(({ state }) => state === 'ok')).toBe(true);
-    expect(machine.status).toBe(0);
   });
 
   it('check names what is wrong and what to do, and ends with 1; setup makes it good', async () => {
     await bench.pool.query('DROP PUBLICATION tallystick');
     try {
-      const told = cdc(['check'], { KAFKA_PARTITIONS: '24', KAFKA_TOPIC: 'no.such.topic' });
+      const told = cdc(['check'], { KAFKA_TOPIC: 'no.such.topic', CONNECTOR_NAME: 'other', SLOT_NAME: 'other' });
       expect(told.status).toBe(1);
       expect(told.stdout).toMatch(
         /^WRONG +publication: there is no publication tallystick\n +to do: tallystick cdc setup$/m,
       );
+      expect(told.stdout).toMatch(/^WRONG +slot: there is no replication slot other$/m);
       expect(told.stdout).toMatch(/^WRONG +topic: there is no topic no\.such\.topic$/m);
+      expect(told.stdout).toMatch(/^WRONG +connector: Kafka Connect has no connector other$/m);
     } finally {
       const setup = cdc(['setup'], { CDC_PASSWORD: bench.stack.state.cdcPassword });
       expect(setup.stderr).toBe('');
       expect(setup.stdout).toContain('topic tallystick.outbox is there, with 12 partitions');
     }
-    const repaired = findings(cdc(['check', '--json']).stdout);
+    const repaired = findings(cdc(['check', '--json'], { KAFKA_PARTITIONS: '24' }).stdout);
     expect(repaired.find(({ part }) => part === 'publication')?.state).toBe('ok');
-    expect(findings(cdc(['check', '--json'], { KAFKA_PARTITIONS: '24' }).stdout)).toContainEqual(
-      expect.objectContaining({ part: 'topic', state: 'warning' }),
-    );
+    expect(repaired.find(({ part }) => part === 'topic')?.state).toBe('warning');
   });
 
   it('check looks only at what it is told of, and says when nothing answers there', () => {
-    const partly = findings(cdc(['check', '--json'], { KAFKA_BROKERS: undefined, CONNECT_URL: undefined }).stdout);
-    expect(partly.filter(({ state }) => state === 'unknown').map(({ part }) => part)).toEqual(['topic', 'connector']);
+    const partly = cdc(['check', '--json'], { KAFKA_BROKERS: undefined, CONNECT_URL: undefined });
+    const inState = (stdout: string, wanted: CdcFinding['state']): string[] =>
+      findings(stdout)
+        .filter(({ state }) => state === wanted)
+        .map(({ part }) => part);
+    expect(inState(partly.stdout, 'unknown')).toEqual(['topic', 'connector']);
+    expect(partly.status).toBe(0);
     const nobody = cdc(['check', '--json'], { KAFKA_BROKERS: '127.0.0.1:1', CONNECT_URL: 'http://127.0.0.1:1' });
+    expect(inState(nobody.stdout, 'wrong')).toEqual(['topic', 'connector']);
     expect(nobody.status).toBe(1);
-    expect(
-      findings(nobody.stdout)
-        .filter(({ state }) => state === 'wrong')
-        .map(({ part }) => part),
-    ).toEqual(['topic', 'connector']);
-    const other = cdc(['check', '--json'], { CONNECTOR_NAME: 'other', SLOT_NAME: 'other' });
-    expect(
-      findings(other.stdout)
-        .filter(({ state }) => state === 'wrong')
-        .map(({ detail }) => detail),
-    ).toEqual(['there is no replication slot other', 'Kafka Connect has no connector other']);
   });
 
   it('repair does nothing where nothing is wrong, and makes a new slot where it is told to', async () => {
@@ -109,10 +101,6 @@ describe('tallystick cdc', () => {
       const { status, stderr } = cdc(args, env);
       return [status, stderr];
     };
-    expect(line(['check'], { DATABASE_URL: undefined })).toEqual([
-      2,
-      expect.stringMatching(/^tallystick: DATABASE_URL.*\n$/),
-    ]);
     expect(line(['setup'], { CDC_PASSWORD: 'short' })).toEqual([
       2,
       expect.stringMatching(/^tallystick: CDC_PASSWORD.*\n$/),

@@ -86,7 +86,7 @@ it('rows that share a place in the WAL all come when Connect is stopped in the m
     while (!stop) {
       head = await copyEvents(bench.pool, ledger, 300);
       // Faster than the connector, and not so much that the test takes minutes to drain.
-      await sleep(15);
+      await sleep(50);
     }
     return head;
   })();
