@@ -11,8 +11,8 @@ type Counts = Map<string, number>;
 export interface Service {
   readonly name: string;
   /** Where it listens now. */
-  url(): string;
-  pid(): number;
+  url: () => string;
+  pid: () => number;
   /** Ends it; it is started again at once. */
   end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
   /** Stops it where it is, as a machine that hangs, and lets it go on. */
@@ -80,11 +80,11 @@ export async function startDeployment(
 }
 
 interface Supervised extends Service {
-  sample(): Promise<void>;
-  counted(): Counts;
-  peakMiB(): number;
-  output(): string;
-  close(): Promise<void>;
+  sample: () => Promise<void>;
+  counted: () => Counts;
+  peakMiB: () => number;
+  output: () => string;
+  close: () => Promise<void>;
 }
 
 async function supervise(name: string, environment: Record<string, string>): Promise<Supervised> {

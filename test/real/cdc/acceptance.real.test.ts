@@ -69,6 +69,16 @@ async function verify(ledger: string): Promise<void> {
   expect(verified, verified.stdout + verified.stderr).toMatchObject({ code: 0 });
 }
 
+/** The genesis block is in the log: from here on the order of events is that of the journey. */
+async function chainIsOpen(ledger: string): Promise<void> {
+  await eventually('the chain is open', async () => {
+    const { rows } = await bench.pool.query(`SELECT FROM outbox WHERE ledger = $1 AND type = 'BlockConnected'`, [
+      ledger,
+    ]);
+    return rows.length > 0;
+  });
+}
+
 const newLedger = (): string => `acc-${randomBytes(4).toString('hex')}`;
 
 async function deploy(
@@ -97,6 +107,7 @@ describe('roles apart', () => {
       BITCOIN_SOURCE: 'push',
     });
     ended.push(() => embedded.kill());
+    await chainIsOpen(oneLedger);
     const expected = await runJourney(() => embedded.url);
 
     const ledger = newLedger();
@@ -104,6 +115,7 @@ describe('roles apart', () => {
     // Blocks are pushed to the process that follows.
     const services = { api: { ROLE: `${api.ROLE},${follower.ROLE}` }, ...others };
     const deployment = await deploy(ledger, { BITCOIN_SOURCE: 'push' }, services);
+    await chainIsOpen(ledger);
     const told = await runJourney(() => deployment.service('api').url());
     expect(told).toEqual(expected);
     await verify(ledger);
@@ -141,7 +153,7 @@ describe('roles apart', () => {
     const address = btcd.bank.addressOf('p2wpkh', 7);
     await btcd.withdraw({ withdrawalId: 'w1', accountId: 'alice', address, amountSats: '60000' });
     const sent = await btcd.until('w1', { status: 'broadcast' });
-    await btcd.command('/v1/withdrawals/w1/bump', { feeRateSatsPerVbyte: '40' });
+    await btcd.command('/v1/withdrawals/w1/bump', { feeRateSatsPerVbyte: 40 });
     await expect.poll(async () => (await btcd.withdrawal('w1')).candidates.length, { timeout: 60_000 }).toBe(2);
     await btcd.generate(1);
     const paid = await btcd.until('w1', { status: 'completed' });
