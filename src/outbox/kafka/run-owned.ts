@@ -7,13 +7,17 @@ import type { KafkaSource } from './kafka-source.js';
  */
 const WITHOUT_GROUP_MS = 15_000;
 
+/** Wait before work that failed is begun again. */
+const RETRY_MS = 1_000;
+
 export interface RunOwnedOptions {
   source: Pick<KafkaSource, 'owns' | 'onAssignment'>;
   ledgers: readonly string[];
-  /** Works for a ledger until the signal aborts. May end earlier by throwing, which `onError` is told. */
+  /** Works for a ledger until the signal aborts. Where it throws, `onError` is told, and it is tried again after a while. */
   run: (ledger: string, signal: AbortSignal) => Promise<void>;
   onError: (ledger: string, error: unknown) => void;
   withoutGroupMs?: number;
+  retryMs?: number;
 }
 
 export interface RunOwned {
@@ -31,6 +35,7 @@ interface Task {
 export function runOwned(options: RunOwnedOptions): RunOwned {
   const { source, ledgers, run, onError } = options;
   const tasks = new Map<string, Task>();
+  const retries = new Set<NodeJS.Timeout>();
   let alone = false;
   let closing = false;
 
@@ -46,16 +51,27 @@ export function runOwned(options: RunOwnedOptions): RunOwned {
 
   function start(ledger: string): void {
     const abort = new AbortController();
+    let failed = false;
     const ended = run(ledger, abort.signal)
       .catch((error: unknown) => {
+        failed = true;
         onError(ledger, error);
       })
       .finally(() => {
         tasks.delete(ledger);
         // Given back to us while it was stopping.
         if (abort.signal.aborted) adjust();
+        else if (failed) retryLater();
       });
     tasks.set(ledger, { abort, ended });
+  }
+
+  function retryLater(): void {
+    const timer = setTimeout(() => {
+      retries.delete(timer);
+      adjust();
+    }, options.retryMs ?? RETRY_MS);
+    retries.add(timer);
   }
 
   const off = source.onAssignment(adjust);
@@ -71,6 +87,7 @@ export function runOwned(options: RunOwnedOptions): RunOwned {
       closing = true;
       off();
       clearTimeout(timer);
+      for (const retry of retries) clearTimeout(retry);
       for (const { abort } of tasks.values()) abort.abort(new RetryableError('stopping'));
       await Promise.all([...tasks.values()].map(({ ended }) => ended));
     },

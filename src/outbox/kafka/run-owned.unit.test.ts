@@ -27,13 +27,14 @@ afterEach(async () => {
   for (const tasks of open.splice(0)) await tasks.close();
 });
 
-function stage(options: { withoutGroupMs?: number; stopMs?: number; fails?: boolean } = {}) {
+function stage(options: { withoutGroupMs?: number; stopMs?: number; fails?: boolean; retryMs?: number } = {}) {
   const given = testSource();
   const log: string[] = [];
   const tasks = runOwned({
     source: given.source,
     ledgers: ['a', 'b', 'c'],
     withoutGroupMs: options.withoutGroupMs ?? 60_000,
+    retryMs: options.retryMs ?? 60_000,
     onError: (ledger, error) => log.push(`${ledger}: ${(error as Error).message}`),
     run: async (ledger, signal) => {
       log.push(`+${ledger}`);
@@ -83,12 +84,17 @@ describe('work for the ledgers that a process owns', () => {
     expect(tasks.running()).toEqual(['b']);
   });
 
-  it('tells what failed', async () => {
-    const { give, tasks, log } = stage({ fails: true });
+  it('tells what failed, and begins again after a while, unless the ledger has gone elsewhere', async () => {
+    const { give, tasks, log } = stage({ fails: true, retryMs: 30 });
     give('a');
     await quiet();
     expect(log).toEqual(['+a', 'a: failed']);
     expect(tasks.running()).toEqual([]);
+    while (log.length < 4) await sleep(5);
+    expect(log).toEqual(['+a', 'a: failed', '+a', 'a: failed']);
+    give();
+    await sleep(50);
+    expect(log).toHaveLength(4);
   });
 
   it('has ended when it is closed, and nothing begins after', async () => {
