@@ -39,11 +39,14 @@ export async function createHttpFront(parts: ProcessParts, ledgers: readonly Ope
   };
 }
 
+/** Checks that are the same for all ledgers. */
+const OF_THE_PROCESS: readonly string[] = ['database', 'cdc'];
+
 /** Checks of all ledgers; where there are several, each is named after its ledger. */
 export function gatherHealth(ledgers: readonly OpenedLedger[]): readonly HealthCheck[] {
   if (ledgers.length === 1) return ledgers[0]?.health ?? [];
   return ledgers.flatMap(({ ledger, health }) =>
-    health.map(({ name, check }) => ({ name: name === 'database' ? name : `${ledger}/${name}`, check })),
+    health.map(({ name, check }) => ({ name: OF_THE_PROCESS.includes(name) ? name : `${ledger}/${name}`, check })),
   );
 }
 

@@ -46,6 +46,8 @@ export interface SharedParts {
   regtest: RegtestChain | undefined;
   /** What projections read, where it is not the outbox itself. */
   kafka: OpenKafka | undefined;
+  /** Of what no ledger owns. */
+  health: readonly HealthCheck[];
 }
 
 /** What the roles of this process need of one ledger: log, read models, chain, payments, API. */
@@ -85,6 +87,7 @@ export async function openLedger(context: LedgerContext, shared: SharedParts): P
       payments: decides ? () => paying.workflow?.status() : undefined,
     }),
     ...relay,
+    ...shared.health,
   ];
   const ages: Observed['ages'] = (of) => readUnprojectedAges(pool, ledger, of);
   observeLedger(measured, { follower: chain?.follower, status, outbox, ages });

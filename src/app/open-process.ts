@@ -1,12 +1,14 @@
 import type { RegtestChain } from '../bitcoin/regtest/regtest-chain.js';
+import { createCdcHealthCheck } from '../outbox/kafka/cdc-health.js';
 import type { Config } from '../platform/config.js';
 import { FatalError } from '../platform/errors.js';
 import type { Logger } from '../platform/logger.js';
+import type { HealthCheck } from '../query/ports.js';
 import { createHttpFront } from './http-front.js';
 import { observeKafka, observeSlot } from './observe-cdc.js';
 import { openBuiltinChain } from './node-source.js';
 import { openKafka, type OpenKafka } from './open-kafka.js';
-import { openLedger, type OpenedLedger } from './open-ledger.js';
+import { openLedger, type OpenedLedger, type SharedParts } from './open-ledger.js';
 import { openProcessParts, type ProcessParts } from './process-parts.js';
 
 export interface RunningProcess {
@@ -27,7 +29,11 @@ export async function openProcess(config: Config, options: OpenProcessOptions): 
   const parts = await openProcessParts(config, options);
   const close = (): Promise<void> => parts.closers.closeAll();
   try {
-    const shared = { regtest: await openRegtest(parts), kafka: openKafka(parts) };
+    const shared: SharedParts = {
+      regtest: await openRegtest(parts),
+      kafka: openKafka(parts),
+      health: pipelineHealth(parts),
+    };
     const ledgers: OpenedLedger[] = [];
     for (const ledger of config.ledgers) {
       ledgers.push(await openLedger({ ...parts, ledger, measured: parts.metrics.ofLedger(ledger) }, shared));
@@ -42,6 +48,12 @@ export async function openProcess(config: Config, options: OpenProcessOptions): 
     await close().catch(() => undefined);
     throw error;
   }
+}
+
+/** What streams the outbox to Kafka, where this process is told where it is. */
+function pipelineHealth({ config, enginePool: pool }: ProcessParts): readonly HealthCheck[] {
+  const { cdc, kafka } = config;
+  return cdc.connectUrl === undefined ? [] : [createCdcHealthCheck({ pool, kafka, ...cdc })];
 }
 
 /** What lies between the outbox and the projections, where it is more than reading the table. */
