@@ -170,6 +170,8 @@ describe('several ledgers in one deployment', () => {
     await stop(process);
     asking = false;
     await client;
+    // Answered to the end: nobody is told that something is not there because it is about to go.
+    expect([...statuses]).toEqual([200]);
   });
 
   it('are found at the root too where there is only one', async () => {

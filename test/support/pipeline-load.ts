@@ -16,6 +16,8 @@ const REORG_EVERY = 40;
 export interface PipelineLoad {
   /** Keys of commands that were answered with success. */
   readonly acknowledged: readonly string[];
+  /** @throws what ended it */
+  check(): void;
   /** Ends after the step at hand, when it is answered. */
   stop(): Promise<void>;
 }
@@ -62,12 +64,20 @@ export async function startPipelineLoad(url: () => string): Promise<PipelineLoad
     done(await chain.pay({ address, amountSats: FUNDS_SATS }));
     done(await chain.mine({ blocks: 1 }));
     await push(1);
-    const running = run(address);
+    let failure: unknown;
+    const running = run(address).catch((error: unknown) => {
+      failure = error;
+    });
+    const check = (): void => {
+      if (failure !== undefined) throw failure instanceof Error ? failure : new Error(String(failure));
+    };
     return {
       acknowledged,
+      check,
       stop: async () => {
         stopped = true;
         await running;
+        check();
       },
     };
   } catch (error) {

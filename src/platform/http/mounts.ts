@@ -23,14 +23,13 @@ export class Mounts {
     this.#apps.set(prefix, app);
   }
 
-  /** From now on every request is the server's own, which says that it is about to stop and ends the connection. */
+  /** Those who are connected get their next answer, and with it the end of the connection. */
   close(): void {
     this.#isClosing = true;
   }
 
   /** The application that a request is for, whose `url` is then as that one expects it; undefined for everything else. */
   take(request: IncomingMessage): FastifyInstance | undefined {
-    if (this.#isClosing) return undefined;
     const match = /^(\/[^/?]+\/[^/?]+)(.*)$/.exec(request.url ?? '');
     const app = match?.[1] === undefined ? undefined : this.#apps.get(match[1]);
     if (app === undefined || match === null) return undefined;
@@ -45,6 +44,7 @@ export class Mounts {
     const server = createServer(settings.http ?? {}, (request, response) => {
       const { url = '' } = request;
       const app = this.take(request);
+      if (app !== undefined && this.#isClosing) response.setHeader('connection', 'close');
       if (app === undefined) handler(request, response);
       else if (url === mountPrefix(request)) response.writeHead(308, { location: `${url}/` }).end();
       else app.routing(request, response);

@@ -221,7 +221,10 @@ it('loses nothing and doubles nothing, whatever is broken', { timeout: 1_500_000
     await connectorStreams();
     // Everybody is answered again before the next thing breaks.
     for (const [index, load] of loads.entries()) {
-      await eventually('commands are answered', () => Promise.resolve(load.acknowledged.length > (before[index] ?? 0)));
+      await eventually('commands are answered', () => {
+        load.check();
+        return Promise.resolve(load.acknowledged.length > (before[index] ?? 0));
+      });
     }
     await deployment.sample();
     process.stdout.write(`  ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)\n`);
