@@ -149,13 +149,14 @@ export interface Payment {
   fee: number;
 }
 
-export function candidatePrepared(payment: Payment): ToldEvent {
+/** @param knowsTxid false where the txid depends on the signature */
+export function candidatePrepared(payment: Payment, knowsTxid = true): ToldEvent {
   const { payoutId, candidate, kind = 'payment' } = payment;
   return told(`payout-${payoutId}`, 'CandidatePrepared', {
     payoutId,
     candidate,
     kind,
-    transaction: plannedTransaction(payment),
+    transaction: knowsTxid ? plannedTransaction(payment) : { ...plannedTransaction(payment), txid: null },
     feeSource: 'estimate',
     feeReason: 'the node says so',
   });

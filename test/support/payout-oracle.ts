@@ -171,9 +171,7 @@ export function payoutOracleAt(events: readonly ToldEvent[], position: number, h
     if (started?.type !== 'PayoutStarted' || has('WithdrawalRemoved')) {
       return { status: 'requested', confirmations: 0, candidates: [] };
     }
-    if (!result.payouts.has(started.data.payoutId) && !countsStart(started.data.payoutId)) {
-      return { status: 'requested', confirmations: 0, candidates: [] };
-    }
+    if (!hasVersion(started.data.payoutId)) return { status: 'requested', confirmations: 0, candidates: [] };
     const { status, confirmations, candidates } = payoutStatus(started.data.payoutId);
     // Cancelled with all its other withdrawals: as far as this one knows at the height, it still waits.
     const waits = status === 'started' || status === 'cancelled';
@@ -181,9 +179,14 @@ export function payoutOracleAt(events: readonly ToldEvent[], position: number, h
     return { status: shown, confirmations, candidates };
   }
 
-  function countsStart(payoutId: string): boolean {
+  /**
+   * Anything of the payout counts. Its start may not: it may have been recorded at a tip that a reorg took off, and the payment and its
+   * settlement at a lower one. What was settled at a height is settled as of that height.
+   */
+  function hasVersion(payoutId: string): boolean {
     return events.some(
-      (event, index) => counts(index) && event.type === 'PayoutStarted' && event.data.payoutId === payoutId,
+      (event, index) =>
+        counts(index) && 'payoutId' in event.data && event.data.payoutId === payoutId && isPayoutRow(event),
     );
   }
 

@@ -2,6 +2,7 @@ import { invariant } from '../../platform/assert.js';
 import { bookHeight } from '../projection.js';
 import type { ProjectedEvent } from '../projection.js';
 import type { PayoutPhase, PayoutRow, PayoutTables } from './payout-tables.js';
+import { changeWork } from './payout-work-row.js';
 
 export type PayoutChange = Partial<
   Omit<PayoutRow, 'payout_id' | 'wallet_id' | 'started_position' | 'height' | 'is_open'>
@@ -44,12 +45,10 @@ export function membersOf(payoutId: string, { member }: PayoutTables): string[] 
 }
 
 /** What was prepared is not to be signed any more. */
-export function voidCandidates(
-  event: ProjectedEvent,
-  payoutId: string,
-  { candidate, candidateTx }: PayoutTables,
-): void {
+export function voidCandidates(event: ProjectedEvent, payoutId: string, tables: PayoutTables): void {
+  const { candidate, candidateTx } = tables;
   const height = bookHeight(event);
+  if (candidateTx.group(payoutId).some((row) => row.is_signed)) changeWork(payoutId, tables, { is_unusual: true });
   for (const row of candidate.group(payoutId)) if (!row.is_void) candidate.put({ ...row, is_void: true, height });
   for (const row of candidateTx.group(payoutId)) if (!row.is_void) candidateTx.put({ ...row, is_void: true, height });
 }

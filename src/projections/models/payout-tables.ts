@@ -77,6 +77,8 @@ export interface PayoutRow {
   house_fee_sats: bigint | null;
   closed_txid: string | null;
   extra_fee_sats: bigint | null;
+  /** Of a closed one: the tip's height from which on its payment is final. */
+  final_height: number | null;
   height: number;
 }
 
@@ -137,6 +139,7 @@ export const payoutTables = {
       house_fee_sats: nullableSats,
       closed_txid: nullableText,
       extra_fee_sats: nullableSats,
+      final_height: nullableInt,
       height: int,
     },
     key: ['payout_id'],
@@ -144,6 +147,9 @@ export const payoutTables = {
       'to_position, started_position WHERE is_open',
       'phase, started_position WHERE NOT is_open',
       `started_position WHERE NOT is_open AND resolved = 'give-up'`,
+      // Of what is over: what a reorg may have opened again, and what people have resolved.
+      'final_height, from_position WHERE NOT is_open AND final_height IS NOT NULL',
+      'payout_id WHERE NOT is_open AND resolved IS NOT NULL',
       `payout_id WHERE is_open AND ${NOW}`,
       'to_position, payout_id WHERE halted_by_txid IS NOT NULL',
       `phase, payout_id WHERE is_open AND ${NOW}`,

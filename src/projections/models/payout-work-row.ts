@@ -21,6 +21,7 @@ export function newWork(position: bigint, started: PayoutStarted): PayoutWorkRow
     is_closed: false,
     coins_held: 0,
     next_target: null,
+    is_unusual: false,
   });
 }
 

@@ -42,6 +42,11 @@ export interface PayoutWorkRow {
   next_target: number | null;
   /** Signed, in no block, not halted, not over: what may be broadcast again. */
   is_unconfirmed: boolean;
+  /**
+   * Its payment may be another one than `confirmed_txid` says: a person has resolved it, a payment was signed that is void, or a coin
+   * of it was spent by what was not known as its own, which may turn out to be a payment that its signer sent out.
+   */
+  is_unusual: boolean;
 }
 
 /** A held coin that a connected block shows spent by a transaction that is not the payout's own. */
@@ -82,6 +87,7 @@ export const payoutWorkTables = {
       target_height: nullableInt,
       next_target: nullableInt,
       is_unconfirmed: flag,
+      is_unusual: flag,
     },
     key: ['payout_id'],
     indexes: [

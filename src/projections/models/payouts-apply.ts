@@ -131,6 +131,7 @@ function start(event: ProjectedEvent, data: DataOf<'PayoutStarted'>, tables: Pay
     house_fee_sats: null,
     closed_txid: null,
     extra_fee_sats: null,
+    final_height: null,
     height,
   });
   tables.work.put(newWork(event.position, data));

@@ -29,6 +29,7 @@ function connect({ found, hash, height }: AssembledBlock, tables: PayoutTables):
     if (isOwn && tx.payout_id === payoutId) continue;
     if (tables.work.get(payoutId)?.is_over !== false) continue;
     tables.foreign.put({ outpoint, payout_id: payoutId, by_txid: txid, block_hash: hash, block_height: height });
+    changeWork(payoutId, tables, { is_unusual: true });
   }
 }
 

@@ -110,7 +110,10 @@ function sign(event: ProjectedEvent, data: DataOf<'CandidateSigned'>, tables: Pa
     reason: null,
     detail: null,
   });
-  changeWork(payoutId, tables, { is_signed: true });
+  changeWork(payoutId, tables, ({ is_unusual: isUnusual }) => ({
+    is_signed: true,
+    is_unusual: isUnusual || row.is_void,
+  }));
   // Its txid was not known before: a signer that broadcast it on its own had it taken for somebody else's.
   for (const spend of tables.foreign.group(payoutId)) {
     if (spend.by_txid !== txid) continue;

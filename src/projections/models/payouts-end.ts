@@ -21,7 +21,7 @@ export function resolvePayout(event: ProjectedEvent, data: DataOf<'PayoutResolve
     reason: null,
     detail: null,
   };
-  changeWork(payoutId, tables, { is_halted: false });
+  changeWork(payoutId, tables, { is_halted: false, is_unusual: true });
   switch (outcome) {
     case 'pay-again':
       voidCandidates(event, payoutId, tables);
@@ -72,7 +72,15 @@ export function endPayout(
   phase: Extract<PayoutPhase, 'closed' | 'cancelled'>,
   change: PayoutChange,
 ): void {
-  changePayout(event, payoutId, tables, { ...change, phase, reason: null, detail: null, bump_pending: false });
+  const { confirmed_height: confirmed = null, final_at: finalAt = 0 } = tables.work.get(payoutId) ?? {};
+  changePayout(event, payoutId, tables, {
+    ...change,
+    phase,
+    reason: null,
+    detail: null,
+    bump_pending: false,
+    final_height: phase === 'closed' && confirmed !== null ? confirmed + finalAt - 1 : null,
+  });
   changeWork(payoutId, tables, { is_over: true, is_closed: true });
   for (const withdrawalId of membersOf(payoutId, tables)) {
     const withdrawal = tables.withdrawal.get(withdrawalId);

@@ -39,7 +39,7 @@ const TYPES = [
 /** Withdrawals and payouts: what the books know of them at every position and height, and what is to be done for them now. */
 export const payouts = defineProjection({
   name: 'payouts',
-  version: 2,
+  version: 3,
   tables: payoutTables,
   load: loadPayouts,
   apply,

@@ -3,6 +3,7 @@ import { isOwnTransaction } from './candidate-tables.js';
 import { membersOf } from './change-payout.js';
 import type { PayoutTables } from './payout-tables.js';
 import type { PayoutStageRow, WithdrawalStageRow } from './stage-tables.js';
+import type { WithdrawalRow } from './withdrawal-tables.js';
 
 /** After everything else that an event has changed: how far the payments and withdrawals are that it touches. */
 export function applyStages(event: ProjectedEvent, tables: PayoutTables): void {
@@ -80,6 +81,7 @@ function restagePayout(event: ProjectedEvent, payoutId: string, tables: PayoutTa
     started_at: startedAt,
     mined_at: minedAt,
     lost_at: lostAt,
+    is_unusual: work.is_unusual,
   };
   if (before === undefined || differs(before, next)) tables.payoutStage.put(next);
 }
@@ -117,7 +119,7 @@ function later(a: Date | null, b: Date | null): Date | null {
 
 function restageWithdrawal(event: ProjectedEvent, withdrawalId: string, tables: PayoutTables): void {
   const withdrawal = tables.withdrawal.get(withdrawalId);
-  if (withdrawal?.is_open !== true) {
+  if (withdrawal === undefined || isOver(withdrawal)) {
     tables.withdrawalStage.remove(withdrawalId);
     return;
   }
@@ -136,11 +138,17 @@ function restageWithdrawal(event: ProjectedEvent, withdrawalId: string, tables: 
     payout_id: payoutId,
     amount_sats: requested.amount_sats,
     requested_at: requested.requested_at,
+    is_unusual: payout?.is_unusual ?? (payoutId !== null && !isRemoved),
     ...(payout === undefined || payout.stage === 'started'
       ? { stage: 'requested', since: requested.requested_at, complete_height: null }
       : { stage: payout.stage, since: payout.since, complete_height: payout.complete_height }),
   };
   if (before === undefined || differs(before, next)) tables.withdrawalStage.put(next);
+}
+
+/** Nothing follows but what a reorg does to its payment. */
+function isOver({ state, is_open: isOpen }: WithdrawalRow): boolean {
+  return state === 'cancelled' || state === 'failed' || (state === 'settled' && !isOpen);
 }
 
 function differs<R extends object>(a: R, b: R): boolean {

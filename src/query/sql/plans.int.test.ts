@@ -108,19 +108,19 @@ async function fill(): Promise<void> {
     ],
     [
       'withdrawal_stage',
-      'withdrawal_id, requested_position, payout_id, stage, since, amount_sats, requested_at',
-      `'old' || n, 10 + n % 3000, 'old' || n, 'broadcast', now(), 1, now()`,
+      'withdrawal_id, requested_position, payout_id, stage, since, amount_sats, requested_at, is_unusual',
+      `'old' || n, 10 + n % 3000, 'old' || n, 'broadcast', now(), 1, now(), n % 500 = 0`,
     ],
     [
       'payout_stage',
-      'payout_id, started_position, stage, standing, since, started_at',
-      `'old' || n, 10 + n % 3000, 'broadcast', 'broadcast', now(), now()`,
+      'payout_id, started_position, stage, standing, since, started_at, is_unusual',
+      `'old' || n, 10 + n % 3000, 'broadcast', 'broadcast', now(), now(), n % 500 = 0`,
     ],
     ['payout_member', 'payout_id, withdrawal_id, n, removed, height', `'old' || n, 'old' || n, 0, false, n % 100`],
     [
       'payout',
-      'payout_id, wallet_id, started_position, phase, is_open, withdrawals, candidates, signed, bump_pending, height',
-      `'old' || n, 'w', 10 + n % 3000, 'closed', false, 1, 1, 1, false, n % 100`,
+      'payout_id, wallet_id, started_position, phase, is_open, withdrawals, candidates, signed, bump_pending, final_height, height',
+      `'old' || n, 'w', 10 + n % 3000, 'closed', false, 1, 1, 1, false, n % 100 + 5, n % 100`,
     ],
     ['candidate', 'payout_id, candidate, kind, is_void, height', `'old' || n, 0, 'payment', false, n % 100`],
     [

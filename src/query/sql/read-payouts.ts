@@ -11,7 +11,7 @@ import {
   versionAt,
 } from './payment-sql.js';
 import { payoutCandidates } from './payout-candidates.js';
-import { allStagesAt, listAmong } from './stage-sql.js';
+import { allStagesAt, listAmong, movedPayouts } from './stage-sql.js';
 
 /**
  * `started`: coins are chosen. `final`: buried so deep that it is not looked at again. `halted`: a coin was spent by somebody else, a
@@ -134,20 +134,29 @@ export async function listPayouts(
   return (await listAmong<Row>(database, 'query.list-payouts', candidates, list, values, page.limit)).map(toRecord);
 }
 
-/** Payouts that are not over, by status: for metrics, health and pages. */
+/** Payouts that are not over, or that a reorg has opened again, by status: for metrics, health and pages. */
 export async function countOpenPayouts(
   database: ReadDatabase,
   at: ResolvedAsOf,
 ): Promise<{ status: PayoutStatus; count: number }[]> {
   const { schema } = database;
-  const stages = allStagesAt(`${schema}.payout_stage`, 'x.standing, x.complete_height, x.final_height');
+  const table = `${schema}.payout_stage`;
+  const stages = allStagesAt(table, 'x.standing, x.complete_height, x.final_height', false);
+  const closed = `SELECT m.payout_id FROM (${movedPayouts(schema)}) m
+    CROSS JOIN LATERAL (${versionAt(`${schema}.payout`, 'x.payout_id = m.payout_id')}) v WHERE NOT v.is_open`;
+  const judged = (among: string): string => `SELECT q.status FROM (${payoutsSql(schema, among, '')}) q`;
   const rows = await database.rows<{ status: PayoutStatus; count: bigint }>(
     'query.count-open-payouts',
     `SELECT p.status, count(*) AS count FROM (
-       SELECT CASE WHEN s.standing <> 'mined' THEN s.standing WHEN s.final_height <= $2::int THEN 'final'
-         WHEN s.complete_height <= $2::int THEN 'completed' ELSE 'confirming' END AS status
-       FROM (${stages}) s) p GROUP BY p.status ORDER BY p.status`,
-    [at.position, at.tip?.height ?? null],
+       SELECT CASE WHEN s.standing <> 'mined' THEN s.standing WHEN s.final_height <= $4::int THEN 'final'
+         WHEN s.complete_height <= $4::int THEN 'completed' ELSE 'confirming' END AS status
+       FROM (${stages}) s
+       UNION ALL
+       ${judged(allStagesAt(table, 'x.payout_id', true))}
+       UNION ALL
+       ${judged(closed)} WHERE q.status NOT IN ('final', 'failed', 'cancelled')
+     ) p GROUP BY p.status ORDER BY p.status`,
+    paymentMoment(at, database.ledger),
   );
   return rows.map(({ status, count }) => ({ status, count: Number(count) }));
 }

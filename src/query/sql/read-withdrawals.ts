@@ -142,11 +142,14 @@ export async function countOpenWithdrawals(
 ): Promise<{ status: WithdrawalStatus; count: number; overdue: number; amountSats: bigint }[]> {
   invariant(at.height === null, 'open withdrawals are counted as of a position');
   const { schema } = database;
-  const stages = allStagesAt(`${schema}.withdrawal_stage`, 'x.stage, x.since, x.complete_height, x.amount_sats');
+  const table = `${schema}.withdrawal_stage`;
+  const stages = allStagesAt(table, 'x.stage, x.since, x.complete_height, x.amount_sats', false);
   const closed = `SELECT m.withdrawal_id FROM (${movedPayouts(schema)}) p
     JOIN ${schema}.payout_member m ON m.payout_id = p.payout_id
-    CROSS JOIN LATERAL (${versionAt(`${schema}.withdrawal`, 'x.withdrawal_id = m.withdrawal_id')}) v WHERE NOT v.is_open
-    GROUP BY m.withdrawal_id`;
+    CROSS JOIN LATERAL (${versionAt(`${schema}.withdrawal`, 'x.withdrawal_id = m.withdrawal_id')}) v
+    WHERE v.state = 'settled' AND NOT v.is_open GROUP BY m.withdrawal_id`;
+  const judged = (among: string): string =>
+    `SELECT q.status, q.status_since, q.amount_sats FROM (${withdrawalsSql(schema, among, '')}) q`;
   const rows = await database.rows<{ status: WithdrawalStatus; count: bigint; overdue: bigint; sats: bigint }>(
     'query.count-open-withdrawals',
     `SELECT w.status, count(*) AS count, sum(w.amount_sats)::bigint AS sats,
@@ -154,7 +157,9 @@ export async function countOpenWithdrawals(
      FROM (
        SELECT ${STATUS_OF_STAGE} AS status, s.since, s.amount_sats FROM (${stages}) s
        UNION ALL
-       SELECT q.status, q.status_since, q.amount_sats FROM (${withdrawalsSql(schema, closed, '')}) q
+       ${judged(allStagesAt(table, 'x.withdrawal_id', true))}
+       UNION ALL
+       ${judged(closed)} WHERE q.status <> 'completed'
      ) w GROUP BY w.status ORDER BY w.status`,
     moment(database, at, overdue),
   );

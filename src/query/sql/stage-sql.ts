@@ -22,18 +22,30 @@ export function stagesAt(
       WHERE x.to_position > $1::bigint AND x.to_position < ${POSITION_INFINITY} AND ${counts})`;
 }
 
-/** The same without an order and a limit, for counting. */
-export function allStagesAt(table: string, columns: string): string {
-  return `SELECT ${columns} FROM ${table} x WHERE x.to_position = ${POSITION_INFINITY} AND x.from_position <= $1::bigint
+/** The same without an order and a limit, for counting: what is unusual, or all that is not. */
+export function allStagesAt(table: string, columns: string, isUnusual: boolean): string {
+  const counts = `x.from_position <= $1::bigint AND ${isUnusual ? '' : 'NOT '}x.is_unusual`;
+  return `SELECT ${columns} FROM ${table} x WHERE x.to_position = ${POSITION_INFINITY} AND ${counts}
     UNION ALL
     SELECT ${columns} FROM ${table} x
-    WHERE x.to_position > $1::bigint AND x.to_position < ${POSITION_INFINITY} AND x.from_position <= $1::bigint`;
+    WHERE x.to_position > $1::bigint AND x.to_position < ${POSITION_INFINITY} AND ${counts}`;
 }
 
-/** Payouts with a payment that a reorg has moved, final ones too: few, with an index of their own. */
+/**
+ * Ids of payouts that are over and may nevertheless have any status: those with a payment that a reorg has moved (of open ones too),
+ * those that are not final at a tip that is lower than it was (the ceiling `$3` is the greatest that it was), and those that people have resolved. Few, each with an index of its own.
+ *
+ * BETWEEN, because of that the planner expects few rows where it does not know the tip; of an inequality it expects a third of all.
+ */
 export function movedPayouts(schema: string): string {
   return `SELECT c.payout_id FROM ${schema}.transfer t JOIN ${schema}.candidate_tx c ON c.txid = t.txid
-    WHERE ${MOVED} AND t.direction = 'OUT' AND ${validAt('t', '$2::bigint')}`;
+      WHERE ${MOVED} AND t.direction = 'OUT' AND ${validAt('t', '$2::bigint')}
+    UNION
+    SELECT x.payout_id FROM ${schema}.payout x
+      WHERE NOT x.is_open AND x.final_height BETWEEN $4::int + 1 AND $3::int AND x.from_position <= $1::bigint
+    UNION
+    SELECT x.payout_id FROM ${schema}.payout x
+      WHERE NOT x.is_open AND x.resolved IS NOT NULL AND x.from_position <= $1::bigint`;
 }
 
 /** Status of a withdrawal by its row `s`: by the tip's height `$4`. */

@@ -1,6 +1,6 @@
-import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
 import type { ResolvedAsOf } from '../as-of.js';
 import type { WithdrawalStatus } from '../overdue.js';
+import { lookUp } from './payment-sql.js';
 import { isOverdue, movedPayouts, SPARE_CANDIDATES, stagesAt } from './stage-sql.js';
 import type { Candidates } from './stage-sql.js';
 
@@ -26,9 +26,25 @@ export function withdrawalCandidates(
     const most = isWhole || limit === undefined ? 'ALL' : `${limit} + ${SPARE_CANDIDATES}`;
     const statuses: readonly WithdrawalStatus[] = status === undefined ? PASSING : [status];
     const arms = statuses.flatMap((one) => armsOf(schema, one, overdue === true, most));
+    arms.push(...unusual(schema, most));
     return `SELECT c.withdrawal_id FROM (${arms.join(' UNION ')}) c
       WHERE c.position < $8::bigint ORDER BY c.position DESC LIMIT ${most}`;
   };
+}
+
+/** Those of which it is not known without looking at them. */
+function unusual(schema: string, limit: string): string[] {
+  return [
+    stagesAt(`${schema}.withdrawal_stage`, {
+      columns: 'x.withdrawal_id, x.requested_position AS position',
+      condition: 'x.is_unusual AND x.requested_position < $8::bigint',
+      order: 'x.requested_position',
+      limit,
+    }),
+    `(SELECT r.withdrawal_id, r.position FROM (${movedPayouts(schema)}) p
+      JOIN ${schema}.payout_member m ON m.payout_id = p.payout_id
+      ${lookUp(`${schema}.withdrawal_request`, 'r', 'x.withdrawal_id = m.withdrawal_id')})`,
+  ];
 }
 
 function armsOf(schema: string, status: WithdrawalStatus, isLate: boolean, limit: string): string[] {
@@ -45,27 +61,16 @@ function armsOf(schema: string, status: WithdrawalStatus, isLate: boolean, limit
     `(SELECT DISTINCT x.withdrawal_id, x.requested_position AS position FROM ${schema}.withdrawal x
       WHERE NOT x.is_open AND x.state = '${state}' AND x.requested_position < $8::bigint
       ORDER BY position DESC LIMIT ${limit})`;
-  const moved = `(SELECT r.withdrawal_id, r.position FROM (${movedPayouts(schema)}) p
-    JOIN ${schema}.payout_member m ON m.payout_id = p.payout_id
-    JOIN ${schema}.withdrawal_request r ON r.withdrawal_id = m.withdrawal_id)`;
   switch (status) {
     case 'requested':
     case 'prepared':
     case 'signed':
-      return [inStage(`x.stage = '${status}'`)];
     case 'broadcast':
-      return [inStage(`x.stage = 'broadcast'`), moved];
+      return [inStage(`x.stage = '${status}'`)];
     case 'confirming':
-      return [inStage(`x.stage = 'mined' AND x.complete_height > $4::int`), moved];
+      return [inStage(`x.stage = 'mined' AND x.complete_height > $4::int`)];
     case 'completed':
-      return [
-        inStage(`x.stage = 'mined' AND x.complete_height <= $4::int`),
-        over('settled'),
-        // Closed, and not settled on their accounts' streams so far.
-        `(SELECT x.withdrawal_id, x.requested_position AS position FROM ${schema}.withdrawal x
-          WHERE x.due = 'settle' AND x.due IS NOT NULL AND x.to_position = ${POSITION_INFINITY})`,
-        moved,
-      ];
+      return [inStage(`x.stage = 'mined' AND x.complete_height <= $4::int`), over('settled')];
     case 'cancelled':
     case 'failed':
       return [over(status)];
