@@ -64,12 +64,12 @@ export async function startPipelineLoad(url: () => string): Promise<PipelineLoad
     done(await chain.pay({ address, amountSats: FUNDS_SATS }));
     done(await chain.mine({ blocks: 1 }));
     await push(1);
-    let failure: unknown;
+    let failure: Error | undefined;
     const running = run(address).catch((error: unknown) => {
-      failure = error;
+      failure = new Error('the load ended', { cause: error });
     });
     const check = (): void => {
-      if (failure !== undefined) throw failure instanceof Error ? failure : new Error(String(failure));
+      if (failure !== undefined) throw failure;
     };
     return {
       acknowledged,
