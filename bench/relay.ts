@@ -92,15 +92,15 @@ async function freshDatabase(serverUrl: string, name: string): Promise<pg.Pool> 
 }
 
 async function timeRelay(pool: pg.Pool, url: string, events: number): Promise<{ seconds: number; batches: number }> {
-  let failure: unknown;
+  let failure: Error | undefined;
   const fail = (error: unknown): void => {
-    failure = error;
+    failure = new Error('the relay failed', { cause: error });
   };
   const relay = createRelay({ url, pool, ledger: 'bench', onFatal: fail, onHalt: fail, onError: fail });
   const start = performance.now();
   relay.start();
   while (relay.status().relayedEvents < events) {
-    if (failure !== undefined) throw failure instanceof Error ? failure : new Error(String(failure));
+    if (failure !== undefined) throw failure;
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
   const seconds = (performance.now() - start) / 1000;

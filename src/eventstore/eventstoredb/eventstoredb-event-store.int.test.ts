@@ -10,7 +10,7 @@ describeEventStoreContract('EventStoreDB (the stand-in)', async () => {
   const database = await createTestDatabase();
   const server = await startStandIn();
   const { pool } = database;
-  const onError = (error: Error): void => {
+  const onError = (error: unknown): void => {
     throw error;
   };
   const relay = createRelay({ url: server.url, pool, ledger: 'main', onFatal: onError, onHalt: onError });

@@ -68,7 +68,7 @@ export function decodeMetadata(bytes: Uint8Array): DecodedMetadata {
     key,
     outcome: requestHash === undefined ? undefined : { requestHash, outcomeJson: JSON.stringify(outcome) ?? 'null' },
     recordedAtMs: recordedAt,
-    metadata: metadata as EventMetadata,
+    metadata: metadata,
     metadataJson: JSON.stringify(metadata),
   };
 }

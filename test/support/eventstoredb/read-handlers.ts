@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServerWritableStream } from '@grpc/grpc-js';
+import streams from '@eventstore/db-client/generated/streams_pb.js';
 import type { ReadReq, ReadResp } from '@eventstore/db-client/generated/streams_pb.js';
 import type { Faults } from './faults.js';
 import {
@@ -23,7 +24,7 @@ export interface ReadContext {
 
 /** What the server takes as the search window where a subscription names none. */
 const DEFAULT_SEARCH_WINDOW = 32;
-const FORWARDS = 0;
+const { FORWARDS } = streams.ReadReq.Options.ReadDirection;
 
 /** `Streams.Read`: of a stream or of `$all`, forwards or backwards, once or as a subscription. */
 export async function handleRead(context: ReadContext, call: ReadCall): Promise<void> {
