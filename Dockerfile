@@ -18,6 +18,8 @@ COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules node_modules
 COPY --from=build /build/dist dist
 COPY bin bin
+# What `cdc setup` runs.
+COPY debezium/roles.sql debezium/
 # Keys of wallets with the local signer (regtest and signet only); nothing else is written.
 RUN install -d -o node -g node -m 0700 /data
 ENV DATA_DIR=/data HOST=0.0.0.0 PORT=3000

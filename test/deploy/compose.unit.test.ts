@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { readConfig } from '../../src/platform/config.js';
@@ -158,6 +158,37 @@ describe('docker-compose.yml', () => {
     for (const file of prometheus.rule_files) expect(existsSync(join(ROOT, 'deploy/prometheus', file))).toBe(true);
     const env = makeEnvironment();
     expect(fillIn(services['api']?.environment['API_KEYS'] ?? '', env).split(',')).toContain(env['METRICS_KEY']);
+  });
+});
+
+describe('Dockerfile', () => {
+  const [, image = ''] = read('Dockerfile').split(/^FROM .*(?<!AS build)$/m);
+
+  it('runs as a user of its own, gets its signals itself, and says how it is', () => {
+    expect(image).toMatch(/^USER node$/m);
+    expect(image).toMatch(/^ENTRYPOINT \["node", /m);
+    expect(image).toMatch(/^CMD \["start"\]$/m);
+    expect(image).toMatch(/^HEALTHCHECK .*\\\n +CMD \["node", /m);
+    expect(read('debezium/Dockerfile')).toMatch(/^USER cdc$/m);
+    // The shell is replaced by what it starts.
+    expect(read('debezium/container.sh')).toMatch(/^ {2}exec java /m);
+  });
+
+  it('has every file that the program reads beside its own', () => {
+    const copied = [...image.matchAll(/^COPY (?:--from=\S+ )?(\S+) \S+$/gm)].map(([, source = '']) =>
+      source.replace('/build/', ''),
+    );
+    const files = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' });
+    const asked = files
+      .filter((file) => file.endsWith('.ts') && !file.includes('.test.') && !file.includes('generate-'))
+      .flatMap((file) =>
+        [...read(join('src', file)).matchAll(/new URL\('([^']+)', import\.meta\.url\)/g)].map(([, to = '']) =>
+          normalize(join('src', dirname(file), to)),
+        ),
+      )
+      .filter((path) => !path.startsWith('src'));
+    expect(asked.length).toBeGreaterThan(1);
+    for (const path of asked) expect(copied).toContain(path);
   });
 });
 
