@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { formatLogLine } from '../eventstore/transfer/log-line.js';
 import { readLog } from '../eventstore/transfer/read-log.js';
 import { ConfigError } from '../platform/config.js';
-import { oneLedger } from './one-ledger.js';
+import { existingLedger } from './one-ledger.js';
 import { withDatabase } from './with-database.js';
 
 /** `tallystick events export`: the log as it stood when the command began, one JSON object a line: events as stored, with outcomes. */
@@ -17,7 +17,7 @@ export async function runEventsExport(options: { after: string }): Promise<void>
       if (error.code !== 'EPIPE') throw error;
       isUnread = true;
     });
-    for await (const line of readLog(pool, oneLedger(config), BigInt(options.after))) {
+    for await (const line of readLog(pool, await existingLedger(pool, config), BigInt(options.after))) {
       if (isStopped()) return;
       const isFull = !process.stdout.write(`${formatLogLine(line)}\n`);
       if (isFull && !isStopped()) await once(process.stdout, 'drain').catch(unlessUnread);

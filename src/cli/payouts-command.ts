@@ -4,7 +4,7 @@ import { listPayouts, PAYOUT_STATUSES } from '../query/sql/read-payouts.js';
 import type { PayoutRecord, PayoutStatus } from '../query/sql/read-payouts.js';
 import { EXIT_FAILED } from './exit.js';
 import { printList } from './print-list.js';
-import { oneLedger } from './one-ledger.js';
+import { existingLedger } from './one-ledger.js';
 import { withDatabase } from './with-database.js';
 import { MAX_LISTED, refuse } from './withdrawals-command.js';
 
@@ -30,7 +30,7 @@ export async function runPayouts(options: PayoutsOptions): Promise<void> {
     return;
   }
   await withDatabase({ label: 'payouts', connections: CONNECTIONS, json }, async ({ config, pool }) => {
-    const database = createReadDatabase(pool, oneLedger(config));
+    const database = createReadDatabase(pool, await existingLedger(pool, config));
     const at = await readPresent(database, ['payouts', 'transfers', 'blocks']);
     if (at === undefined) {
       process.stderr.write('tallystick: the read models are not there yet: start the ledger first\n');

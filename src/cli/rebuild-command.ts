@@ -1,7 +1,7 @@
 import { ConfigError } from '../platform/config.js';
 import { ALL_PROJECTIONS } from '../projections/all-projections.js';
 import { rebuildProjections } from '../projections/rebuild/rebuild-projections.js';
-import { oneLedger } from './one-ledger.js';
+import { existingLedger } from './one-ledger.js';
 import { withDatabase } from './with-database.js';
 
 const CONNECTIONS = 12;
@@ -18,7 +18,7 @@ export async function runRebuild(names: readonly string[], options: { json?: boo
     let position = 0n;
     await rebuildProjections({
       pool,
-      ledger: oneLedger(config),
+      ledger: await existingLedger(pool, config),
       projections: ALL_PROJECTIONS,
       ...(names.length > 0 ? { names } : {}),
       onProgress: (news) => {

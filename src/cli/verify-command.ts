@@ -2,7 +2,7 @@ import { ALL_PROJECTIONS } from '../projections/all-projections.js';
 import type { Mismatch } from '../projections/verify/mismatch.js';
 import { verifyLedger } from '../projections/verify/verify-ledger.js';
 import { EXIT_FAILED } from './exit.js';
-import { oneLedger } from './one-ledger.js';
+import { existingLedger } from './one-ledger.js';
 import { withDatabase } from './with-database.js';
 
 const CONNECTIONS = 12;
@@ -13,7 +13,7 @@ export async function runVerify(options: { json?: boolean }): Promise<void> {
   await withDatabase({ label: 'verify', connections: CONNECTIONS, json }, async ({ config, pool, progress }) => {
     const report = await verifyLedger({
       pool,
-      ledger: oneLedger(config),
+      ledger: await existingLedger(pool, config),
       projections: ALL_PROJECTIONS,
       onProgress: ({ phase, position, head, table }) => {
         progress.update(Number(position), Number(head), table === undefined ? phase : `${phase} ${table}`);

@@ -6,7 +6,7 @@ import { listWithdrawals } from '../query/sql/read-withdrawals.js';
 import type { WithdrawalRecord } from '../query/sql/read-withdrawals.js';
 import { EXIT_FAILED, EXIT_USAGE } from './exit.js';
 import { printList } from './print-list.js';
-import { oneLedger } from './one-ledger.js';
+import { existingLedger } from './one-ledger.js';
 import { withDatabase } from './with-database.js';
 
 export interface WithdrawalsOptions {
@@ -35,7 +35,7 @@ export async function runWithdrawals(options: WithdrawalsOptions): Promise<void>
     return;
   }
   await withDatabase({ label: 'withdrawals', connections: CONNECTIONS, json }, async ({ config, pool }) => {
-    const database = createReadDatabase(pool, oneLedger(config));
+    const database = createReadDatabase(pool, await existingLedger(pool, config));
     const at = await readPresent(database, ['payouts', 'transfers', 'blocks']);
     if (at === undefined) {
       process.stderr.write('tallystick: the read models are not there yet: start the ledger first\n');
