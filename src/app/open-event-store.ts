@@ -14,6 +14,9 @@ export function openFeed({ ledger, enginePool, onTrouble, closers }: LedgerConte
   return feed;
 }
 
+/** As OpenTelemetry names them. */
+const DATABASE_SYSTEMS = { postgres: 'postgresql', eventstoredb: 'eventstoredb' } as const;
+
 /** Where events are appended. What this process commits itself, `feed` is told at once. */
 export function openEventStore(context: LedgerContext, feed: PostgresFeed): EventStore {
   const { config, ledger, pool, closers, tracing } = context;
@@ -28,7 +31,7 @@ export function openEventStore(context: LedgerContext, feed: PostgresFeed): Even
           },
         });
   closers.add('event store', () => store.close());
-  return tracing ? traceAppends(store, tracing, config.eventStore) : store;
+  return tracing ? traceAppends(store, tracing, DATABASE_SYSTEMS[config.eventStore]) : store;
 }
 
 /** Appends go to EventStoreDB; the relay, here or in another process, brings them into the outbox. */

@@ -1,13 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openProcess, type RunningProcess } from '../../src/app/open-process.js';
 import { readConfig } from '../../src/platform/config.js';
 import { createLogger } from '../../src/platform/logger.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { createLedgerClient } from '../support/ledger-client.js';
-import { startOtlpReceiver, type OtlpReceiver, type ReceivedSpan } from '../support/otlp-receiver.js';
+import { createTracedAccount, expectOneTrace, spanNamed, TRACE } from '../support/one-trace.js';
+import { startOtlpReceiver, type OtlpReceiver } from '../support/otlp-receiver.js';
 
 let database: TestDatabase;
 let receiver: OtlpReceiver;
@@ -37,62 +38,19 @@ async function start(environment: Record<string, string>): Promise<RunningProces
   return process;
 }
 
-const TRACE = '0af7651916cd43dd8448eb211c80319c';
-const CALLER = 'b7ad6b7169203331';
-
-/** Creates an account, in the trace of a caller that has decided whether it is recorded; answers its position. */
-async function createAccount(url: string, flags: '00' | '01'): Promise<string> {
-  const answer = await fetch(`${url}/v1/accounts`, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/json',
-      'idempotency-key': 'a1',
-      traceparent: `00-${TRACE}-${CALLER}-${flags}`,
-    },
-    body: '{"accountId":"alice"}',
-  });
-  expect(answer.status).toBe(201);
-  return answer.headers.get('ledger-position') ?? '';
-}
-
-function named(name: string): ReceivedSpan {
-  const found = receiver.spans.filter((span) => span.name === name && span.traceId === TRACE);
-  expect(found, name).toHaveLength(1);
-  return found[0] as ReceivedSpan;
-}
-
-async function expectOneTrace(): Promise<void> {
-  const names = ['POST /v1/accounts', 'append', 'deliver', 'project'];
-  await vi.waitFor(() => expect(new Set(receiver.spans.map(({ name }) => name))).toEqual(new Set(names)), 10_000);
-  const [server, append, deliver, project] = names.map(named) as [
-    ReceivedSpan,
-    ReceivedSpan,
-    ReceivedSpan,
-    ReceivedSpan,
-  ];
-  expect(server).toMatchObject({ kind: 2, parentSpanId: CALLER, status: 0 });
-  expect(server.attributes).toMatchObject({ 'http.route': '/v1/accounts', 'http.response.status_code': 201 });
-  expect(append).toMatchObject({ kind: 3, parentSpanId: server.spanId });
-  expect(append.attributes).toMatchObject({ 'tallystick.stream': 'account-alice', 'tallystick.result': 'appended' });
-  expect(deliver).toMatchObject({ kind: 5, parentSpanId: server.spanId });
-  expect(deliver.attributes).toMatchObject({
-    'messaging.system': 'postgresql',
-    'tallystick.position': append.attributes['tallystick.position'],
-  });
-  expect(project).toMatchObject({ kind: 1, parentSpanId: deliver.spanId });
-  for (const { startNs, endNs } of receiver.spans) expect(endNs >= startNs).toBe(true);
-  // What the event says caused it is the request, not the caller of the request.
+async function recordedTraceparent(): Promise<string | undefined> {
   const { rows } = await database.pool.query<{ traceparent: string }>(
     "SELECT traceparent FROM outbox WHERE stream = 'account-alice'",
   );
-  expect(rows).toEqual([{ traceparent: `00-${TRACE}-${server.spanId}-01` }]);
+  return rows[0]?.traceparent;
 }
 
 describe('traces', () => {
   it('are one for a command, from the request to the read models', async () => {
     const { url } = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url });
-    await createAccount(url, '01');
-    await expectOneTrace();
+    await createTracedAccount(url, '01');
+    // What the event says caused it is the request, not the caller of the request.
+    expect(await recordedTraceparent()).toBe(await expectOneTrace(receiver, 'postgresql'));
     expect(receiver.spans.every(({ service }) => service === 'tallystick')).toBe(true);
   });
 
@@ -104,19 +62,16 @@ describe('traces', () => {
       ROLE: 'api,follower,workflow',
       OTEL_SERVICE_NAME: 'tallystick-api',
     });
-    await createAccount(url, '01');
-    await expectOneTrace();
-    expect(named('append').service).toBe('tallystick-api');
-    expect(named('project').service).toBe('tallystick-projector');
+    await createTracedAccount(url, '01');
+    await expectOneTrace(receiver, 'postgresql');
+    expect(spanNamed(receiver, 'append').service).toBe('tallystick-api');
+    expect(spanNamed(receiver, 'project').service).toBe('tallystick-projector');
   });
 
   it('are not made for a caller that does not record its own, and are carried on all the same', async () => {
     const { url } = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url });
-    const position = await createAccount(url, '00');
-    const { rows } = await database.pool.query<{ traceparent: string }>(
-      "SELECT traceparent FROM outbox WHERE stream = 'account-alice'",
-    );
-    expect(rows[0]?.traceparent).toMatch(new RegExp(`^00-${TRACE}-[0-9a-f]{16}-00$`));
+    const position = await createTracedAccount(url, '00');
+    expect(await recordedTraceparent()).toMatch(new RegExp(`^00-${TRACE}-[0-9a-f]{16}-00$`));
     // A request that is recorded comes after it: by then the first would have been sent.
     await createLedgerClient(url).get('/v1/accounts/alice', { 'ledger-min-position': position });
     await running.splice(0)[0]?.close();
@@ -126,7 +81,7 @@ describe('traces', () => {
   it('cost a process nothing but the spans where the receiver is away', async () => {
     await receiver.close();
     const { url } = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url });
-    const position = await createAccount(url, '01');
+    const position = await createTracedAccount(url, '01');
     const client = createLedgerClient(url);
     const { status } = await client.get('/v1/accounts/alice', { 'ledger-min-position': position });
     expect(status).toBe(200);
