@@ -1,9 +1,9 @@
 import { importBlocks, type ImportSummary } from '../bitcoin/import/import-blocks.js';
-import { createPostgresEventStore } from '../eventstore/postgres-event-store.js';
 import { createPostgresOutbox } from '../outbox/postgres-outbox.js';
 import { EXIT_FAILED } from './exit.js';
 import { oneLedger } from './one-ledger.js';
 import { withDatabase } from './with-database.js';
+import { withEventStore } from './with-event-store.js';
 
 const CONNECTIONS = 4;
 
@@ -14,23 +14,23 @@ export async function runBlocksImport(files: readonly string[], options: { json?
   await withDatabase(session, async ({ config, pool, progress }) => {
     const ledger = oneLedger(config);
     const { network, startBlock, depositConfirmations, finalityDepth } = config;
-    const store = createPostgresEventStore({ pool, ledger });
-    const summary = await importBlocks({
-      files,
-      ledger,
-      network,
-      store,
-      outbox: createPostgresOutbox({ pool, ledger }),
-      startBlock,
-      depositConfirmations,
-      finalityDepth,
-      now: () => Date.now(),
-      random: () => Math.random(),
-      onProgress: ({ phase, done, total }) => {
-        progress.update(done, total, phase === 'reading' ? 'bytes read' : 'blocks connected');
-      },
-    });
-    await store.close();
+    const summary = await withEventStore({ url: config.eventStoreDbUrl, pool, ledger }, (store) =>
+      importBlocks({
+        files,
+        ledger,
+        network,
+        store,
+        outbox: createPostgresOutbox({ pool, ledger }),
+        startBlock,
+        depositConfirmations,
+        finalityDepth,
+        now: () => Date.now(),
+        random: () => Math.random(),
+        onProgress: ({ phase, done, total }) => {
+          progress.update(done, total, phase === 'reading' ? 'bytes read' : 'blocks connected');
+        },
+      }),
+    );
     progress.stop();
     process.stdout.write(json ? `${JSON.stringify(summary, bigintAsText)}\n` : describe(summary));
     if (summary.problemCount > 0) process.exitCode = EXIT_FAILED;

@@ -4,7 +4,6 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type pg from 'pg';
 import { createEventStoreConnection } from '../eventstore/eventstoredb/connection.js';
-import { createRelay } from '../eventstore/relay/relay.js';
 import { createEventStoreDbSink } from '../eventstore/transfer/eventstoredb-sink.js';
 import { importLog, type ImportProgress, type ImportSink } from '../eventstore/transfer/import-log.js';
 import { parseLogLine, type LogLine } from '../eventstore/transfer/log-line.js';
@@ -12,6 +11,7 @@ import { createPostgresSink } from '../eventstore/transfer/postgres-sink.js';
 import { ConfigError } from '../platform/config.js';
 import { oneLedger } from './one-ledger.js';
 import { withDatabase } from './with-database.js';
+import { withRelay } from './with-event-store.js';
 
 const CONNECTIONS = 4;
 
@@ -63,23 +63,18 @@ async function* readLines(source: Readable): AsyncGenerator<LogLine, void, void>
   }
 }
 
-/** Into EventStoreDB, the relay of this process brings what is imported into the outbox, unless another one is at it. */
+/** Into EventStoreDB, a relay brings what is imported into the outbox. */
 async function withSink<T>(
   { url, pool, ledger }: { url: string | undefined; pool: pg.Pool; ledger: string },
   run: (sink: ImportSink) => Promise<T>,
 ): Promise<T> {
   if (url === undefined) return run(createPostgresSink(pool, ledger));
   const connection = createEventStoreConnection(url);
-  let fail: (error: unknown) => void = () => undefined;
-  const failed = new Promise<never>((_resolve, reject) => (fail = reject));
-  // What is got over needs no words; what is not ends the import.
-  const relay = createRelay({ url, pool, ledger, onHalt: fail, onFatal: fail });
-  relay.start();
   try {
+    // What is got over needs no words.
     const sink = createEventStoreDbSink({ connection, pool, ledger, onError: () => undefined });
-    return await Promise.race([run(sink), failed]);
+    return await withRelay({ url, pool, ledger }, () => run(sink));
   } finally {
-    await relay.stop();
     connection.close();
   }
 }

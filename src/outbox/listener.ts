@@ -36,12 +36,12 @@ export function createListener(options: ListenerOptions): Listener {
 
   async function listenUntilLost(): Promise<void> {
     const client = await options.pool.connect();
+    let onStop: () => void = () => undefined;
     const lost = new Promise<void>((resolve, reject) => {
+      onStop = resolve;
       client.on('error', reject);
       client.on('end', resolve);
-      stop.signal.addEventListener('abort', () => {
-        resolve();
-      });
+      stop.signal.addEventListener('abort', onStop);
     });
     // Handled below, where it is awaited; it may be rejected before.
     lost.catch(() => undefined);
@@ -53,6 +53,8 @@ export function createListener(options: ListenerOptions): Listener {
       options.onListening();
       await lost;
     } finally {
+      // Each reconnection would leave one behind.
+      stop.signal.removeEventListener('abort', onStop);
       // Ended, not given back: nobody else should hear its notifications.
       client.release(true);
     }

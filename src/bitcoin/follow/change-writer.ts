@@ -23,8 +23,8 @@ export interface WriteLimits {
 export const DEFAULT_WRITE_LIMITS: Readonly<WriteLimits> = {
   // Empty blocks: a commit of so many takes as long as it takes to scan them.
   maxEvents: 512,
-  // Below what the appender commits at once, so that other appends wait for one commit only.
-  maxBytes: 2 * 1024 * 1024,
+  // EventStoreDB takes 1 MiB in one append, with all that it needs beside the data.
+  maxBytes: 512 * 1024,
   partBytes: PART_BYTES,
 };
 

@@ -35,5 +35,5 @@ export const MAX_STORED_APPEND_BYTES = 1_000_000;
 /** Bytes of appends of one stream that are sent together: more would only make each wait for the others. */
 export const MAX_RUN_BYTES = 256 * 1024;
 
-/** Our own members of an event's metadata, but for the outcome: a revision, a version, a UUID, names, a key of 255 bytes as JSON. */
-export const OWN_METADATA_BYTES = 800;
+/** Our own members of an event's metadata, but for key and outcome: revision, version, UUID, hash, names. */
+export const OWN_METADATA_BYTES = 320;

@@ -10,12 +10,7 @@ import { prepareAppend, type PreparedAppend } from '../prepare-append.js';
 import { queryRows } from '../query-rows.js';
 import { createAppendScheduler } from './append-scheduler.js';
 import { createEventStoreConnection } from './connection.js';
-import {
-  DEFAULT_ESDB_LIMITS,
-  MAX_STORED_APPEND_BYTES,
-  OWN_METADATA_BYTES,
-  type EventStoreDbLimits,
-} from './esdb-limits.js';
+import { DEFAULT_ESDB_LIMITS, MAX_STORED_APPEND_BYTES, type EventStoreDbLimits } from './esdb-limits.js';
 import { readLedgerStream } from './read-ledger-stream.js';
 import { createRelayedWaiter } from './relayed-waiter.js';
 import { storedBytes, type WaitingAppend } from './waiting-append.js';
@@ -73,7 +68,7 @@ export function createEventStoreDbEventStore(options: EventStoreDbEventStoreOpti
     if (append.bytes > limits.maxQueuedBytes) {
       return Promise.reject(new FatalError(`an append of ${append.bytes} bytes can never fit`, { limits }));
     }
-    const bytes = append.expected === null ? 0 : storedBytes(append, OWN_METADATA_BYTES);
+    const bytes = append.expected === null ? 0 : storedBytes(append);
     if (bytes > MAX_STORED_APPEND_BYTES) {
       const message = `an append of ${bytes} bytes is more than EventStoreDB takes (${MAX_STORED_APPEND_BYTES})`;
       return Promise.reject(new FatalError(message, { stream: append.stream, events: append.events.length }));

@@ -1,6 +1,7 @@
 import type { ChainLink } from '../append-chains.js';
 import type { AppendResult } from '../event-store.js';
 import type { PreparedAppend } from '../prepare-append.js';
+import { OWN_METADATA_BYTES } from './esdb-limits.js';
 import { encodeMetadata } from './stored-metadata.js';
 import type { EventToStore } from './messages.js';
 
@@ -23,11 +24,12 @@ export interface WaitingAppend {
   settle(result: AppendResult | Error): void;
 }
 
-/** Bytes as the server counts them. */
-export function storedBytes({ events, idempotency }: PreparedAppend, ownBytes: number): number {
+/** Bytes as the server counts them: data, metadata with our own members, type. */
+export function storedBytes({ events, idempotency }: Pick<PreparedAppend, 'events' | 'idempotency'>): number {
+  const own = OWN_METADATA_BYTES + (idempotency === undefined ? 0 : Buffer.byteLength(JSON.stringify(idempotency.key)));
   return events.reduce(
     (sum, { type, dataJson, metadataJson }) =>
-      sum + Buffer.byteLength(dataJson) + Buffer.byteLength(metadataJson) + type.length * 2 + ownBytes,
+      sum + Buffer.byteLength(dataJson) + Buffer.byteLength(metadataJson) + type.length * 2 + own,
     idempotency === undefined ? 0 : Buffer.byteLength(idempotency.outcomeJson),
   );
 }

@@ -7,6 +7,7 @@ import { startStandIn, type StandIn } from '../../../test/support/eventstoredb/s
 import { comparePositions } from '../../../test/support/eventstoredb/stored-log.js';
 import { startPostgresProxy } from '../../../test/support/pg-proxy.js';
 import { createPostgresOutbox } from '../../outbox/postgres-outbox.js';
+import { createPostgresEventStore } from '../postgres-event-store.js';
 import { createPool } from '../../platform/postgres/pool.js';
 import { createRelay, type Relay, type RelayLimits } from './relay.js';
 import { RelayLeaseLostError, writeRelayed } from './write-relayed.js';
@@ -318,13 +319,40 @@ describe('the relay', () => {
       ]);
       appendToLedger(log, 'main', 'account-a', [{}]);
       const relay = world.relay();
-      await expect.poll(() => relay.status().state).toBe('halted');
+      await expect.poll(() => relay.status().state, { timeout: 20_000 }).toBe('halted');
       expect(relay.status().reason).toContain(id);
       expect(world.halts).toHaveLength(1);
       await sleep(200);
       expect(await world.ids()).toEqual(before);
     },
   );
+
+  it('halts where the outbox was filled without it, and where it fills the outbox nobody else does', async () => {
+    const world = await createWorld();
+    const store = createPostgresEventStore({ pool: world.database.pool, ledger: 'main' });
+    const event = {
+      id: '00000000-0000-4000-8000-000000000001',
+      type: 'AccountOpened',
+      schemaVersion: 1,
+      data: {},
+      metadata: {},
+    };
+    const append = { stream: 'account-a', expectedRevision: 'no-stream', events: [event] } as const;
+    await store.append(append);
+    appendToLedger(world.server.log, 'main', 'account-b', [{}]);
+    const relay = world.relay();
+    await expect.poll(() => relay.status().state, { timeout: 20_000 }).toBe('halted');
+    expect(relay.status().reason).toMatch(/filled without EventStoreDB/);
+    await store.close();
+
+    const relayedOnly = await createWorld();
+    appendToLedger(relayedOnly.server.log, 'main', 'account-b', [{}]);
+    relayedOnly.relay();
+    await relayed(relayedOnly);
+    const other = createPostgresEventStore({ pool: relayedOnly.database.pool, ledger: 'main' });
+    await expect(other.append(append)).rejects.toThrow(/EVENT_STORE must be eventstoredb/);
+    await other.close();
+  });
 
   it('keeps the times of imported events, as far as time does not go back', async () => {
     const world = await createWorld();

@@ -7,7 +7,7 @@ import { isAfter, type AllPosition, type StoredEvent } from '../eventstoredb/mes
 import { streamPrefix } from '../eventstoredb/stream-names.js';
 import { DamagedEventError, laterOf, toRelayedEvent, type RelayedEvent } from './relayed-event.js';
 import { subscribeToAll, type Subscription, type SubscriptionLimits } from './subscription.js';
-import { readCheckpoint, RelayLeaseLostError, writeRelayed } from './write-relayed.js';
+import { readCheckpoint, RelayLeaseLostError, RelayRefusedError, writeRelayed } from './write-relayed.js';
 
 export interface RelayLimits extends SubscriptionLimits {
   /** Events in one transaction: at 1,000 the round trip and the fsync no longer matter. */
@@ -142,7 +142,7 @@ export function createRelay(options: RelayOptions): Relay {
           await session(connection, lease);
           retryMs = limits.minRetryMs;
         } catch (error) {
-          if (error instanceof DamagedEventError) {
+          if (error instanceof DamagedEventError || error instanceof RelayRefusedError) {
             await halt(error, lease.signal);
             return;
           }
@@ -160,7 +160,7 @@ export function createRelay(options: RelayOptions): Relay {
   }
 
   /** Keeps the lease, so that health says where the ledger stands, and does nothing more. */
-  async function halt(error: DamagedEventError, signal: AbortSignal): Promise<void> {
+  async function halt(error: Error, signal: AbortSignal): Promise<void> {
     status.state = 'halted';
     status.reason = error.message;
     onHalt(error);

@@ -8,10 +8,16 @@ const RELAY_SQL = `SELECT relay_events(${Array.from({ length: 18 }, (_, n) => `$
 const READ_SQL = 'SELECT commit_position, prepare_position FROM relay_checkpoint WHERE ledger = $1';
 
 const LEASE_LOST = 'TY001';
+const FILLED_OTHERWISE = 'TY003';
 
 /** Another relay has taken over: nothing of this one is written any more. */
 export class RelayLeaseLostError extends Error {
   override readonly name = 'RelayLeaseLostError';
+}
+
+/** The ledger's outbox was not filled from EventStoreDB: nothing can be relayed into it. */
+export class RelayRefusedError extends Error {
+  override readonly name = 'RelayRefusedError';
 }
 
 export interface RelayWrite {
@@ -39,7 +45,7 @@ export async function readCheckpoint(pool: pg.Pool, ledger: string): Promise<All
  * is named.
  *
  * @throws RelayLeaseLostError
- * @throws DamagedEventError
+ * @throws DamagedEventError, RelayRefusedError
  * @throws RetryableError: it may have been written; the checkpoint says so
  */
 export async function writeRelayed(pool: pg.Pool, write: RelayWrite): Promise<void> {
@@ -47,6 +53,7 @@ export async function writeRelayed(pool: pg.Pool, write: RelayWrite): Promise<vo
     await writeOnce(pool, write);
   } catch (error) {
     if (sqlStateOf(error) === LEASE_LOST) throw new RelayLeaseLostError((error as Error).message, { cause: error });
+    if (sqlStateOf(error) === FILLED_OTHERWISE) throw new RelayRefusedError((error as Error).message, { cause: error });
     if (!isDataError(error)) throw toPlatformError(error, 'relay');
     const [first] = write.events;
     if (write.events.length <= 1 || first === undefined) {

@@ -5,16 +5,12 @@ import { invariant } from '../../platform/assert.js';
 import { FatalError, RetryableError } from '../../platform/errors.js';
 import { awaitCaughtUp } from '../eventstoredb/await-caught-up.js';
 import type { EventStoreConnection } from '../eventstoredb/connection.js';
-import {
-  DEFAULT_ESDB_LIMITS,
-  MAX_RETRY_MS,
-  MAX_STORED_APPEND_BYTES,
-  OWN_METADATA_BYTES,
-} from '../eventstoredb/esdb-limits.js';
+import { DEFAULT_ESDB_LIMITS, MAX_RETRY_MS, MAX_STORED_APPEND_BYTES } from '../eventstoredb/esdb-limits.js';
 import type { EventToStore } from '../eventstoredb/messages.js';
 import { MAX_RUN_EVENTS } from '../eventstoredb/slots.js';
 import { encodeMetadata } from '../eventstoredb/stored-metadata.js';
 import { readStoredEvents, sendAppend } from '../eventstoredb/stream-calls.js';
+import { storedBytes } from '../eventstoredb/waiting-append.js';
 import { toStoredStream } from '../eventstoredb/stream-names.js';
 import type { ImportSink } from './import-log.js';
 import type { EventLine } from './log-line.js';
@@ -94,9 +90,8 @@ function neighbours(events: readonly EventLine[]): EventLine[][] {
   return runs;
 }
 
-function bytesOf({ dataJson, metadataJson, type, outcome }: EventLine): number {
-  const texts = Buffer.byteLength(dataJson) + Buffer.byteLength(metadataJson) + type.length * 2 + OWN_METADATA_BYTES;
-  return texts + (outcome === undefined ? 0 : Buffer.byteLength(outcome.outcomeJson));
+function bytesOf(event: EventLine): number {
+  return storedBytes({ events: [event], idempotency: event.outcome });
 }
 
 function toStored(event: EventLine, more: number): EventToStore {

@@ -31,11 +31,30 @@ CREATE TABLE command_claim (
 
 COMMENT ON TABLE command_claim IS 'Idempotency keys whose append to EventStoreDB is under way or of unknown outcome. The relay removes them.';
 
+-- A ledger's outbox is filled by its own appends or by the relay, never by both: a process that is configured for the other one
+-- is refused.
+CREATE FUNCTION refuse_beside_relay() RETURNS trigger LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+  SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+  IF (SELECT true FROM relay_checkpoint WHERE ledger = NEW.ledger)
+     AND current_setting('tallystick.relaying', true) IS DISTINCT FROM NEW.ledger THEN
+    RAISE EXCEPTION 'the events of ledger % are in EventStoreDB: EVENT_STORE must be eventstoredb', NEW.ledger
+      USING ERRCODE = 'feature_not_supported';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE TRIGGER ledger_head_of_relay BEFORE UPDATE ON ledger_head
+  FOR EACH ROW EXECUTE FUNCTION refuse_beside_relay();
+ALTER TABLE ledger_head ENABLE ALWAYS TRIGGER ledger_head_of_relay;
+
 -- Inserts what the relay read from $all, in its order, and moves the relay's checkpoint.
 --
 -- Per event: its columns; recorded: null, or the time in milliseconds that an imported event keeps. Per outcome: key, request hash,
 -- outcome and the number of the command's last event. One call is one transaction. Refused with TY001 where the lease has been
--- taken over (the epoch is another), with TY002 where the checkpoint is not where this relay left it.
+-- taken over (the epoch is another), with TY002 where the checkpoint is not where this relay left it, with TY003 where the outbox
+-- was filled otherwise.
 CREATE FUNCTION relay_events(
   p_ledger text, p_epoch bigint,
   p_from_commit bigint, p_from_prepare bigint, p_to_commit bigint, p_to_prepare bigint,
@@ -62,6 +81,11 @@ BEGIN
     RAISE EXCEPTION 'the relay of ledger % stands at %/%, not at %/%', p_ledger,
       v_from.commit_position, v_from.prepare_position, p_from_commit, p_from_prepare USING ERRCODE = 'TY002';
   END IF;
+  IF p_from_commit IS NULL AND (SELECT position > 0 FROM ledger_head WHERE ledger = p_ledger) THEN
+    RAISE EXCEPTION 'the outbox of ledger % was filled without EventStoreDB: export it, and import it with another database', p_ledger
+      USING ERRCODE = 'TY003';
+  END IF;
+  PERFORM set_config('tallystick.relaying', p_ledger, true);
   IF (p_to_commit, p_to_prepare) < (p_from_commit, p_from_prepare) THEN
     RAISE EXCEPTION 'the relay of ledger % must not go back', p_ledger USING ERRCODE = 'TY002';
   END IF;
@@ -216,7 +240,7 @@ AS $$
   WHERE e.position IS NOT NULL OR o.request_hash IS NOT NULL
 $$;
 
-REVOKE ALL ON FUNCTION relay_events, claim_commands, release_claims, relayed_appends FROM PUBLIC;
+REVOKE ALL ON FUNCTION refuse_beside_relay, relay_events, claim_commands, release_claims, relayed_appends FROM PUBLIC;
 
 DO $$
 BEGIN
