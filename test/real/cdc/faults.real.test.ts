@@ -260,3 +260,19 @@ it('of two consumers of a group the ledger goes to one, and to the other when th
 function position({ message }: Awaited<ReturnType<typeof readTopic>>[number]): string {
   return message.headers?.['position']?.toString() ?? '';
 }
+
+it('an idle outbox in a busy database keeps no WAL back', async () => {
+  const { pool } = bench;
+  await pool.query('CREATE TABLE IF NOT EXISTS busy (line text)');
+  const lag = async (): Promise<bigint> => {
+    const { rows } = await pool.query<{ lag: bigint }>(
+      `SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint AS lag
+       FROM pg_replication_slots WHERE slot_name = 'tallystick'`,
+    );
+    return rows[0]?.lag ?? 0n;
+  };
+  await pool.query(`INSERT INTO busy SELECT repeat('x', 200) FROM generate_series(1, 100000)`);
+  // Nothing of this is published: only the connector's own sign of life moves the slot on.
+  await eventually('the slot has moved on', async () => (await lag()) < 1_000_000n);
+  await pool.query('DROP TABLE busy');
+});
