@@ -144,13 +144,15 @@ export async function countOpenPayouts(
   const stages = allStagesAt(table, 'x.standing, x.complete_height, x.final_height', false);
   const closed = `SELECT m.payout_id FROM (${movedPayouts(schema)}) m
     CROSS JOIN LATERAL (${versionAt(`${schema}.payout`, 'x.payout_id = m.payout_id')}) v WHERE NOT v.is_open`;
-  const judged = (among: string): string => `SELECT q.status FROM (${payoutsSql(schema, among, '')}) q`;
+  const judged = (among: string): string => `SELECT q.status, 1 FROM (${payoutsSql(schema, among, '')}) q`;
   const rows = await database.rows<{ status: PayoutStatus; count: bigint }>(
     'query.count-open-payouts',
-    `SELECT p.status, count(*) AS count FROM (
-       SELECT CASE WHEN s.standing <> 'mined' THEN s.standing WHEN s.final_height <= $4::int THEN 'final'
-         WHEN s.complete_height <= $4::int THEN 'completed' ELSE 'confirming' END AS status
-       FROM (${stages}) s
+    `SELECT p.status, sum(p.count)::bigint AS count FROM (
+       SELECT CASE WHEN s.standing <> 'mined' THEN s.standing WHEN s.is_final THEN 'final'
+         WHEN s.is_complete THEN 'completed' ELSE 'confirming' END AS status, s.count
+       FROM (SELECT s.standing, s.final_height <= $4::int AS is_final, s.complete_height <= $4::int AS is_complete,
+           count(*) AS count
+         FROM (${stages}) s GROUP BY s.standing, is_final, is_complete) s
        UNION ALL
        ${judged(allStagesAt(table, 'x.payout_id', true))}
        UNION ALL

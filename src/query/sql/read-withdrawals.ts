@@ -11,7 +11,7 @@ import {
   paymentMoment,
   versionAt,
 } from './payment-sql.js';
-import { allStagesAt, isOverdue, listAmong, movedPayouts, STATUS_OF_STAGE } from './stage-sql.js';
+import { allStagesAt, IS_LATE_IN_STAGE, listAmong, movedPayouts, STATUS_OF_STAGE } from './stage-sql.js';
 import { withdrawalCandidates } from './withdrawal-candidates.js';
 
 export interface WithdrawalRecord {
@@ -149,13 +149,16 @@ export async function countOpenWithdrawals(
     CROSS JOIN LATERAL (${versionAt(`${schema}.withdrawal`, 'x.withdrawal_id = m.withdrawal_id')}) v
     WHERE v.state = 'settled' AND NOT v.is_open GROUP BY m.withdrawal_id`;
   const judged = (among: string): string =>
-    `SELECT q.status, q.status_since, q.amount_sats FROM (${withdrawalsSql(schema, among, '')}) q`;
+    `SELECT q.status, 1, q.amount_sats, (q.overdue_since IS NOT NULL)::int FROM (${withdrawalsSql(schema, among, '')}) q`;
   const rows = await database.rows<{ status: WithdrawalStatus; count: bigint; overdue: bigint; sats: bigint }>(
     'query.count-open-withdrawals',
-    `SELECT w.status, count(*) AS count, sum(w.amount_sats)::bigint AS sats,
-       count(*) FILTER (WHERE ${isOverdue('w.status', 'w.since')}) AS overdue
+    `SELECT w.status, sum(w.count)::bigint AS count, sum(w.sats)::bigint AS sats,
+       sum(CASE WHEN w.status = 'completed' THEN 0 ELSE w.late END)::bigint AS overdue
      FROM (
-       SELECT ${STATUS_OF_STAGE} AS status, s.since, s.amount_sats FROM (${stages}) s
+       SELECT ${STATUS_OF_STAGE} AS status, s.count, s.sats, s.late
+       FROM (SELECT s.stage, s.complete_height <= $4::int AS is_complete, count(*) AS count, sum(s.amount_sats) AS sats,
+           count(*) FILTER (WHERE ${IS_LATE_IN_STAGE}) AS late
+         FROM (${stages}) s GROUP BY s.stage, is_complete) s
        UNION ALL
        ${judged(allStagesAt(table, 'x.withdrawal_id', true))}
        UNION ALL
