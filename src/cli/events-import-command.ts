@@ -25,12 +25,14 @@ export async function runEventsImport(file: string, options: { json?: boolean })
       const ledger = oneLedger(config);
       const source = file === '-' ? process.stdin : createReadStream(file);
       let done = 0;
-      source.on('data', (chunk: Buffer | string) => (done += chunk.length));
+      const onRead = (bytes: number): void => {
+        done += bytes;
+      };
       const summary = await withSink({ url: config.eventStoreDbUrl, pool, ledger }, (sink) =>
         importLog({
           pool,
           ledger,
-          lines: readLines(source),
+          lines: readLines(source, onRead),
           sink,
           onProgress: ({ position }) => {
             progress.update(
@@ -55,10 +57,11 @@ async function sizeOf(file: string): Promise<number> {
   }
 }
 
-async function* readLines(source: Readable): AsyncGenerator<LogLine, void, void> {
+async function* readLines(source: Readable, onRead: (bytes: number) => void): AsyncGenerator<LogLine, void, void> {
   let lineNumber = 0;
   for await (const text of createInterface({ input: source, crlfDelay: Number.POSITIVE_INFINITY })) {
     lineNumber += 1;
+    onRead(Buffer.byteLength(text) + 1);
     if (text.trim() !== '') yield parseLogLine(text, lineNumber);
   }
 }

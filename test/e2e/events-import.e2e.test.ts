@@ -71,7 +71,7 @@ describe('tallystick events import', () => {
       // It reads on, and is killed in the middle: what it wrote stays.
       killed.stdin.on('error', () => undefined);
       killed.stdin.write(`${lines.slice(0, 1700).join('\n')}\n`);
-      await expect.poll(head, { timeout: 30_000 }).toBeGreaterThanOrEqual(500n);
+      await expect.poll(head, { timeout: 120_000 }).toBeGreaterThanOrEqual(500n);
       const ended = once(killed, 'exit');
       killed.kill('SIGKILL');
       await ended;
@@ -109,5 +109,5 @@ describe('tallystick events import', () => {
       stderr: expect.stringMatching(/^tallystick: line 1 is not one of an exported log: .*\n$/) as string,
     });
     expect(answer(['-'])).toMatchObject({ status: 1, stderr: expect.stringContaining('is not empty') as string });
-  });
+  }, 300_000);
 });
