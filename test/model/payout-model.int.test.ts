@@ -34,6 +34,8 @@ const RUNS = Number(process.env['MODEL_RUNS'] ?? 12);
 const SEED = Number(process.env['MODEL_SEED'] ?? Math.trunc(Math.random() * 0x7fffffff));
 /** Of one case that failed before, as the failure names it. */
 const from = process.env['MODEL_PATH'] === undefined ? {} : { path: process.env['MODEL_PATH'] };
+/** On a machine that is busy with other things, too. */
+const TIMEOUT_MS = 300_000 + RUNS * 30_000;
 /** Every position of a short history, every so many of a long one. */
 const POSITIONS = 14;
 
@@ -47,38 +49,42 @@ afterAll(async () => {
   await database.drop();
 });
 
-test(`withdrawals and payouts equal the oracle at every position and height, and rebuild row for row (seed ${SEED})`, async () => {
-  let run = 0;
-  await fc.assert(
-    fc.asyncProperty(fc.array(fc.nat(255), { minLength: 20, maxLength: 70 }), async (choices) => {
-      run += 1;
-      const ledger = `payouts-${run}`;
-      const { pool, ownerPool } = database;
-      const events = tellPayouts(choices);
-      const first = Math.trunc(events.length / 2);
-      await tellLog(ownerPool, ledger, events.slice(0, first));
-      expect(await projectToHead(pool, ledger, () => 1 + ((choices[0] ?? 0) % 7))).toEqual([]);
-      await rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS });
-      await tellLog(ownerPool, ledger, events.slice(first));
-      expect(await projectToHead(pool, ledger, () => 1 + ((choices[1] ?? 0) % 7))).toEqual([]);
-      const ask = createAsk(ledger, BigInt(events.length));
-      const step = Math.max(1, Math.floor(events.length / POSITIONS));
-      for (let position = events.length; position > 6; position -= step) {
-        compare(await ask({ position: String(position) }), events, position, Infinity);
-        const top = oracleAt(events, position).tip?.height ?? 0;
-        for (let height = 1; height <= top; height += 1) {
-          compare(await ask({ position: String(position), height }), events, position, height);
+test(
+  `withdrawals and payouts equal the oracle at every position and height, and rebuild row for row (seed ${SEED})`,
+  async () => {
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat(255), { minLength: 20, maxLength: 70 }), async (choices) => {
+        run += 1;
+        const ledger = `payouts-${run}`;
+        const { pool, ownerPool } = database;
+        const events = tellPayouts(choices);
+        const first = Math.trunc(events.length / 2);
+        await tellLog(ownerPool, ledger, events.slice(0, first));
+        expect(await projectToHead(pool, ledger, () => 1 + ((choices[0] ?? 0) % 7))).toEqual([]);
+        await rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS });
+        await tellLog(ownerPool, ledger, events.slice(first));
+        expect(await projectToHead(pool, ledger, () => 1 + ((choices[1] ?? 0) % 7))).toEqual([]);
+        const ask = createAsk(ledger, BigInt(events.length));
+        const step = Math.max(1, Math.floor(events.length / POSITIONS));
+        for (let position = events.length; position > 6; position -= step) {
+          compare(await ask({ position: String(position) }), events, position, Infinity);
+          const top = oracleAt(events, position).tip?.height ?? 0;
+          for (let height = 1; height <= top; height += 1) {
+            compare(await ask({ position: String(position), height }), events, position, height);
+          }
         }
-      }
-      expect((await verifyLedger({ pool, ledger, projections: ALL_PROJECTIONS })).mismatches).toEqual([]);
-      expect(await misjudgedCoins(ledger), 'coins to choose from').toEqual([]);
-      const dump = await dumpTables(pool, readSchema(ledger));
-      await rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS });
-      expect(await dumpTables(pool, readSchema(ledger)), 'rebuilt, row for row').toEqual(dump);
-    }),
-    { seed: SEED, numRuns: RUNS, ...from, endOnFailure: process.env['MODEL_SHRINK'] === undefined },
-  );
-}, 600_000);
+        expect((await verifyLedger({ pool, ledger, projections: ALL_PROJECTIONS })).mismatches).toEqual([]);
+        expect(await misjudgedCoins(ledger), 'coins to choose from').toEqual([]);
+        const dump = await dumpTables(pool, readSchema(ledger));
+        await rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS });
+        expect(await dumpTables(pool, readSchema(ledger)), 'rebuilt, row for row').toEqual(dump);
+      }),
+      { seed: SEED, numRuns: RUNS, ...from, endOnFailure: process.env['MODEL_SHRINK'] === undefined },
+    );
+  },
+  TIMEOUT_MS,
+);
 
 test('a withdrawal that was settled at a lower tip than its payout was started at is completed as of that height', async () => {
   const { pool, ownerPool } = database;

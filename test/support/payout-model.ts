@@ -22,7 +22,7 @@ interface Payout {
   coins: told.OwnCoin[];
   candidates: { payment: told.Payment; isVoid: boolean; isSigned: boolean; knowsTxid: boolean }[];
   settled: string | null;
-  /** Taken out of wild histories: what a thief has paid with its coins, and what a person has said to it. */
+  /** In wild histories: what a thief has paid with its coins, and what a person has said to it. */
   thefts: told.Payment[];
   halted: told.Payment | null;
   resolved: { outcome: 'pay-again' | 'paid' | 'give-up'; byTxid: string } | null;
@@ -305,7 +305,7 @@ function chooseWild(world: World, choice: number, payout: Payout | undefined): b
       return payout !== undefined;
     case 3:
       if (payout?.halted) resolve(world, payout, which);
-      return payout?.halted != null;
+      return payout !== undefined && payout.halted !== null;
     case 11:
       if (payout) mine(world, anyUnspent(world, payout, which));
       return payout !== undefined;
@@ -315,7 +315,7 @@ function chooseWild(world: World, choice: number, payout: Payout | undefined): b
       return true;
     case 14:
       if (payout) endResolved(world, payout);
-      return payout?.resolved != null && payout.resolved.outcome !== 'pay-again';
+      return payout !== undefined && isGivenUp(payout);
     default:
       return false;
   }
