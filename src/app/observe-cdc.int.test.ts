@@ -27,9 +27,8 @@ async function scrape(): Promise<Record<string, number>> {
   const metrics = createMetrics();
   observeSlot(metrics.ofProcess(), { pool, slot: 'tallystick' });
   const { text } = await metrics.scrape();
-  return Object.fromEntries(
-    [...text.matchAll(/^tallystick_(slot_.*) (\S+)$/gm)].map(([, name, value]) => [name, Number(value)]),
-  );
+  const found = [...text.matchAll(/^tallystick_(slot_.*) (\S+)$/gm)];
+  return Object.fromEntries(found.map(([, name, value]): [string, number] => [name ?? '', Number(value)]));
 }
 
 const LAG = 'slot_lag_bytes{slot="tallystick"}';

@@ -1,7 +1,7 @@
 import { readPresent } from '../query/present.js';
 import { createReadDatabase } from '../query/sql/database.js';
-import { listPayouts, PAYOUT_STATUSES } from '../query/sql/read-payouts.js';
-import type { PayoutRecord, PayoutStatus } from '../query/sql/read-payouts.js';
+import { PAYOUT_STATUSES, type PayoutStatus } from '../query/sql/payout-status.js';
+import { listPayouts, type PayoutRecord } from '../query/sql/read-payouts.js';
 import { EXIT_FAILED } from './exit.js';
 import { printList } from './print-list.js';
 import { existingLedger } from './one-ledger.js';

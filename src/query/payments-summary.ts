@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { PayoutStatus } from './sql/read-payouts.js';
+import type { PayoutStatus } from './sql/payout-status.js';
 import { countOpenPayouts, listHalted, listRefused, type RefusedPayout } from './sql/read-payouts.js';
 import { countOpenWithdrawals } from './sql/read-withdrawals.js';
 import { DEFAULT_OVERDUE_MINUTES } from './overdue.js';

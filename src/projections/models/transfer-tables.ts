@@ -1,6 +1,6 @@
 import type { Handles } from '../projection.js';
 import { rowTable } from '../tables/table-definition.js';
-import { spendableCoinTable } from './spendable-coins.js';
+import { spendableCoinTable } from './spendable-coin-table.js';
 
 /** A coin of ours, whatever became of it. Heights and hashes are of connected blocks, null where there is none. */
 export interface CoinRow {

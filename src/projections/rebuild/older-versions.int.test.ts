@@ -58,7 +58,8 @@ function inParts(first: Partial<Found>, last: Partial<Found>): ToldEvent[] {
 function asFirstWritten(event: ToldEvent): ToldEvent {
   if (event.type !== 'BlockConnected' && event.type !== 'TransfersFound') return event;
   const { received, spent, ...found } = event.data.found;
-  const without = ({ payoutId: _, ...transfer }: { payoutId: string | null }): object => transfer;
+  const without = (transfer: { payoutId: string | null }): object =>
+    Object.fromEntries(Object.entries(transfer).filter(([name]) => name !== 'payoutId'));
   const old = { ...found, received: received.map(without), spent: spent.map(without) };
   return { ...event, data: { ...event.data, found: old } } as unknown as ToldEvent;
 }

@@ -6,7 +6,7 @@ import { hashSchema, idSchema, satsSchema } from '../../domain/primitives.js';
 import { ProblemError } from '../../platform/http/problem.js';
 import { loadPayout, loadSigned } from '../graphql/resolvers/load-payments.js';
 import { listMembers } from '../sql/list-candidates.js';
-import { PAYOUT_STATUSES } from '../sql/read-payouts.js';
+import { PAYOUT_STATUSES } from '../sql/payout-status.js';
 import { ApiRead } from './api-read.js';
 import { asOfOf, asOfQuery } from './as-of-query.js';
 import { ReadEndpoint } from './read-endpoint.js';

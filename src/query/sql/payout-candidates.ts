@@ -1,6 +1,6 @@
 import type { ResolvedAsOf } from '../as-of.js';
 import { lookUp } from './payment-sql.js';
-import type { PayoutStatus } from './read-payouts.js';
+import type { PayoutStatus } from './payout-status.js';
 import { movedPayouts, SPARE_CANDIDATES, stagesAt } from './stage-sql.js';
 import type { Candidates } from './stage-sql.js';
 

@@ -11,25 +11,8 @@ import {
   versionAt,
 } from './payment-sql.js';
 import { payoutCandidates } from './payout-candidates.js';
+import type { PayoutStatus } from './payout-status.js';
 import { allStagesAt, listAmong, movedPayouts } from './stage-sql.js';
-
-/**
- * `started`: coins are chosen. `final`: buried so deep that it is not looked at again. `halted`: a coin was spent by somebody else, a
- * person decides. `failed`: a person gave it up. The others are as with withdrawals.
- */
-export const PAYOUT_STATUSES = [
-  'started',
-  'prepared',
-  'signed',
-  'broadcast',
-  'confirming',
-  'completed',
-  'final',
-  'halted',
-  'cancelled',
-  'failed',
-] as const;
-export type PayoutStatus = (typeof PAYOUT_STATUSES)[number];
 
 export interface PayoutRecord {
   payoutId: string;
