@@ -156,8 +156,12 @@ describe('roles apart', () => {
     const address = btcd.bank.addressOf('p2wpkh', 7);
     await btcd.withdraw({ withdrawalId: 'w1', accountId: 'alice', address, amountSats: '60000' });
     const sent = await btcd.until('w1', { status: 'broadcast' });
-    await btcd.command('/v1/withdrawals/w1/bump', { feeRateSatsPerVbyte: 40 });
-    await expect.poll(async () => (await btcd.withdrawal('w1')).candidates.length, { timeout: 60_000 }).toBe(2);
+    const [first] = sent.payout?.candidates ?? [];
+    if (first === undefined) throw new Error('nothing was sent');
+    const feeRateSatsPerVbyte = Math.round((2 * 4_000 * Number(first.feeSats)) / first.weight) / 1_000;
+    await btcd.command('/v1/withdrawals/w1/bump', { feeRateSatsPerVbyte });
+    const accepted = { transactions: [{ answer: 'accepted' }] };
+    await btcd.until('w1', { payout: { candidates: [{}, accepted] } });
     await btcd.generate(1);
     const paid = await btcd.until('w1', { status: 'completed' });
     expect(paid.candidates).toContain(sent.txid);
