@@ -46,9 +46,16 @@ export async function startDeployment(
   shared: Record<string, string>,
   services: Record<string, Record<string, string>>,
 ): Promise<Deployment> {
-  const supervised = await Promise.all(
+  const started = await Promise.allSettled(
     Object.entries(services).map(([name, environment]) => supervise(name, { ...shared, ...environment })),
   );
+  const supervised = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  const failed = started.find((each) => each.status === 'rejected');
+  if (failed !== undefined) {
+    // What did start does not outlive the test.
+    await Promise.all(supervised.map(({ close }) => close()));
+    throw failed.reason;
+  }
   const byName = new Map(supervised.map((each) => [each.name, each]));
   return {
     service: (name) => {
