@@ -93,7 +93,7 @@ describe('a delivery queue', () => {
         expect(applied).toEqual(Array.from({ length: applied.length }, (_, i) => BigInt(i + 1)));
         expect(queue.bytes).toBe(queue.length);
       }),
-      { numRuns: 300 },
+      { numRuns: 1000 },
     );
     expect(holes).toBeGreaterThan(300);
     expect(repeated).toBeGreaterThan(300);
