@@ -1,5 +1,4 @@
 import type { EventStore } from '../eventstore/event-store.js';
-import { createEventStoreDbEventStore } from '../eventstore/eventstoredb/eventstoredb-event-store.js';
 import { createPostgresEventStore } from '../eventstore/postgres-event-store.js';
 import { traceAppends } from '../eventstore/trace-appends.js';
 import { listenToOutbox } from '../outbox/listen-to-outbox.js';
@@ -18,11 +17,11 @@ export function openFeed({ ledger, enginePool, onTrouble, closers }: LedgerConte
 const DATABASE_SYSTEMS = { postgres: 'postgresql', eventstoredb: 'eventstoredb' } as const;
 
 /** Where events are appended. What this process commits itself, `feed` is told at once. */
-export function openEventStore(context: LedgerContext, feed: PostgresFeed): EventStore {
+export async function openEventStore(context: LedgerContext, feed: PostgresFeed): Promise<EventStore> {
   const { config, ledger, pool, closers, tracing } = context;
   const store =
     config.eventStore === 'eventstoredb'
-      ? openEventStoreDb(context)
+      ? await openEventStoreDb(context)
       : createPostgresEventStore({
           pool,
           ledger,
@@ -35,9 +34,11 @@ export function openEventStore(context: LedgerContext, feed: PostgresFeed): Even
 }
 
 /** Appends go to EventStoreDB; the relay, here or in another process, brings them into the outbox. */
-function openEventStoreDb({ config, ledger, pool, enginePool, onTrouble }: LedgerContext): EventStore {
+async function openEventStoreDb({ config, ledger, pool, enginePool, onTrouble }: LedgerContext): Promise<EventStore> {
   const { eventStoreDbUrl: url } = config;
   invariant(url !== undefined, 'EventStoreDB has a URL');
+  // Its client is a tenth of all code: read in by who uses it.
+  const { createEventStoreDbEventStore } = await import('../eventstore/eventstoredb/eventstoredb-event-store.js');
   return createEventStoreDbEventStore({
     url,
     pool,

@@ -1,5 +1,5 @@
 import { createFeedMetrics } from '../outbox/kafka/feed-metrics.js';
-import { openKafkaSource, type KafkaSource } from '../outbox/kafka/kafka-source.js';
+import type { KafkaSource } from '../outbox/kafka/kafka-source.js';
 import { createLedgerFeed, type LedgerFeed } from '../outbox/kafka/ledger-feed.js';
 import { runOwned } from '../outbox/kafka/run-owned.js';
 import type { FeedObserver } from '../outbox/kafka/feed-observer.js';
@@ -18,7 +18,7 @@ export interface OpenKafka {
 }
 
 /** Undefined where projections read the outbox itself, or run elsewhere. */
-export function openKafka(parts: ProcessParts): OpenKafka | undefined {
+export async function openKafka(parts: ProcessParts): Promise<OpenKafka | undefined> {
   const { config, metrics, logger, closers, onFatal } = parts;
   const { kafka, roles } = config;
   if (kafka === undefined || !roles.has('projector')) return undefined;
@@ -26,6 +26,7 @@ export function openKafka(parts: ProcessParts): OpenKafka | undefined {
     counter: (name, help, labelNames) => metrics.counter(name, help, labelNames),
     logger,
   });
+  const { openKafkaSource } = await import('../outbox/kafka/kafka-source.js');
   const source = openKafkaSource({ ...kafka, observer, logger });
   closers.add('Kafka', () => source.close());
   const projected = new Map<string, { context: LedgerContext; feed: LedgerFeed }>();

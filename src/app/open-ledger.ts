@@ -56,7 +56,7 @@ export async function openLedger(context: LedgerContext, shared: SharedParts): P
   const { regtest, kafka } = shared;
   const { roles, overdueMinutes } = config;
   const outbox = createPostgresOutbox({ pool, ledger });
-  const relay = roles.has('relay') && config.eventStore === 'eventstoredb' ? [openRelay(context)] : [];
+  const relay = roles.has('relay') && config.eventStore === 'eventstoredb' ? [await openRelay(context)] : [];
   const feed = openFeed(context);
   // With Kafka, the group decides which process moves the read models, and when.
   const delivered = kafka?.project(context, outbox);
@@ -66,7 +66,7 @@ export async function openLedger(context: LedgerContext, shared: SharedParts): P
     : watchReadModels(context);
 
   const decides = roles.has('api') || roles.has('workflow');
-  const store = decides || roles.has('follower') ? openEventStore(context, feed) : undefined;
+  const store = decides || roles.has('follower') ? await openEventStore(context, feed) : undefined;
   const chain = !store
     ? undefined
     : roles.has('follower')

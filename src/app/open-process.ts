@@ -1,5 +1,4 @@
 import type { RegtestChain } from '../bitcoin/regtest/regtest-chain.js';
-import { createCdcHealthCheck } from '../outbox/kafka/cdc-health.js';
 import type { Config } from '../platform/config.js';
 import { FatalError } from '../platform/errors.js';
 import type { Logger } from '../platform/logger.js';
@@ -31,8 +30,8 @@ export async function openProcess(config: Config, options: OpenProcessOptions): 
   try {
     const shared: SharedParts = {
       regtest: await openRegtest(parts),
-      kafka: openKafka(parts),
-      health: pipelineHealth(parts),
+      kafka: await openKafka(parts),
+      health: await pipelineHealth(parts),
     };
     const ledgers: OpenedLedger[] = [];
     for (const ledger of config.ledgers) {
@@ -51,9 +50,11 @@ export async function openProcess(config: Config, options: OpenProcessOptions): 
 }
 
 /** What streams the outbox to Kafka, where this process is told where it is. */
-function pipelineHealth({ config, enginePool: pool }: ProcessParts): readonly HealthCheck[] {
+async function pipelineHealth({ config, enginePool: pool }: ProcessParts): Promise<readonly HealthCheck[]> {
   const { cdc, kafka } = config;
-  return cdc.connectUrl === undefined ? [] : [createCdcHealthCheck({ pool, kafka, ...cdc })];
+  if (cdc.connectUrl === undefined) return [];
+  const { createCdcHealthCheck } = await import('../outbox/kafka/cdc-health.js');
+  return [createCdcHealthCheck({ pool, kafka, ...cdc })];
 }
 
 /** What lies between the outbox and the projections, where it is more than reading the table. */

@@ -1,13 +1,14 @@
-import { createRelay, type RelayStatus } from '../eventstore/relay/relay.js';
+import type { RelayStatus } from '../eventstore/relay/relay.js';
 import { invariant } from '../platform/assert.js';
 import type { HealthCheck } from '../query/ports.js';
 import type { LedgerContext } from './process-parts.js';
 
 /** Brings what is appended to EventStoreDB into the outbox, while this process holds the ledger's lease for that. Started. */
-export function openRelay(context: LedgerContext): HealthCheck {
+export async function openRelay(context: LedgerContext): Promise<HealthCheck> {
   const { config, ledger, enginePool: pool, measured, logger, onFatal, onTrouble, closers } = context;
   const { eventStoreDbUrl: url } = config;
   invariant(url !== undefined, 'EventStoreDB has a URL');
+  const { createRelay } = await import('../eventstore/relay/relay.js');
   const relay = createRelay({
     url,
     pool,

@@ -1,16 +1,14 @@
 import { Command } from 'commander';
-import { runBlocksImport } from './blocks-import-command.js';
-import { runCdcCheck, runCdcRepair, runCdcSetup } from './cdc-command.js';
-import { runEventsExport } from './events-export-command.js';
-import { runEventsImport } from './events-import-command.js';
 import { EXIT_USAGE, exitWithError } from './exit.js';
-import { runMigrate } from './migrate-command.js';
-import { runRebuild } from './rebuild-command.js';
-import { runStart } from './start-command.js';
-import { runPayouts } from './payouts-command.js';
-import { runVerify } from './verify-command.js';
-import { runWithdrawals } from './withdrawals-command.js';
 import { VERSION } from '../platform/version.js';
+
+/** Loads a command when it is called: help and wrong usage are answered before a database or a web framework is read in. */
+function later<A extends unknown[]>(load: () => Promise<(...args: A) => Promise<void>>): (...args: A) => Promise<void> {
+  return async (...args) => {
+    const run = await load();
+    await run(...args);
+  };
+}
 
 const program = new Command('tallystick')
   .description('An event-sourced Bitcoin ledger. Configuration comes from the environment: see docs/configuration.md.')
@@ -23,26 +21,29 @@ program.exitOverride((error) => {
   process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
 });
 
-program.command('start').description('run the ledger: database, chain, API').action(runStart);
+program
+  .command('start')
+  .description('run the ledger: database, chain, API')
+  .action(later(async () => (await import('./start-command.js')).runStart));
 
 program
   .command('migrate')
   .description('bring the database to the current schema')
   .option('--json', 'print the result as JSON')
-  .action(runMigrate);
+  .action(later(async () => (await import('./migrate-command.js')).runMigrate));
 
 program
   .command('rebuild')
   .description('replay the log into new tables and switch to them, while reads and commands go on')
   .argument('[projection...]', 'names of projections; all where none is given')
   .option('--json', 'progress and result as JSON lines')
-  .action(runRebuild);
+  .action(later(async () => (await import('./rebuild-command.js')).runRebuild));
 
 program
   .command('verify')
   .description('replay everything and compare it with every read model and with the books; exit 1 on any mismatch')
   .option('--json', 'progress and result as JSON lines')
-  .action(runVerify);
+  .action(later(async () => (await import('./verify-command.js')).runVerify));
 
 program
   .command('withdrawals')
@@ -52,7 +53,7 @@ program
   .option('--account <id>', 'only those of an account')
   .option('--limit <number>', 'at most so many', '50')
   .option('--json', 'one JSON object per line')
-  .action(runWithdrawals);
+  .action(later(async () => (await import('./withdrawals-command.js')).runWithdrawals));
 
 program
   .command('payouts')
@@ -64,7 +65,7 @@ program
   .option('--wallet <id>', 'only those of a wallet')
   .option('--limit <number>', 'at most so many', '50')
   .option('--json', 'one JSON object per line')
-  .action(runPayouts);
+  .action(later(async () => (await import('./payouts-command.js')).runPayouts));
 
 program
   .command('blocks')
@@ -73,7 +74,7 @@ program
   .description('connect blocks from raw block files and blk*.dat files')
   .argument('<file...>', 'files in any order')
   .option('--json', 'progress and result as JSON lines')
-  .action(runBlocksImport);
+  .action(later(async () => (await import('./blocks-import-command.js')).runBlocksImport));
 
 const events = program.command('events').description('the log');
 
@@ -81,7 +82,7 @@ events
   .command('export')
   .description('write the log as JSON lines to standard output, oldest first')
   .option('--after <position>', 'begin after this position', '0')
-  .action(runEventsExport);
+  .action(later(async () => (await import('./events-export-command.js')).runEventsExport));
 
 events
   .command('import')
@@ -90,7 +91,7 @@ events
   )
   .argument('<file>', 'what `events export` wrote; - for standard input')
   .option('--json', 'progress and result as JSON lines')
-  .action(runEventsImport);
+  .action(later(async () => (await import('./events-import-command.js')).runEventsImport));
 
 const cdc = program.command('cdc').description('the way from the outbox to Kafka');
 
@@ -98,19 +99,19 @@ cdc
   .command('check')
   .description('say what is wrong with any part of it, and what to do; exit 1 if anything is')
   .option('--json', 'one JSON object per part')
-  .action(runCdcCheck);
+  .action(later(async () => (await import('./cdc-command.js')).runCdcCheck));
 
 cdc
   .command('repair')
   .description('get the connector going again, with a new slot where its own is gone or was invalidated')
   .option('--force', 'a new slot in any case')
   .option('--json', 'one JSON object per step')
-  .action(runCdcRepair);
+  .action(later(async () => (await import('./cdc-command.js')).runCdcRepair));
 
 cdc
   .command('setup')
   .description('make the role of the connector (with CDC_PASSWORD), the publication and the topic')
   .option('--json', 'one JSON object per step')
-  .action(runCdcSetup);
+  .action(later(async () => (await import('./cdc-command.js')).runCdcSetup));
 
 program.parseAsync().catch(exitWithError);

@@ -1,4 +1,3 @@
-import { openProcess } from '../app/open-process.js';
 import { readConfig, type Config } from '../platform/config.js';
 import { ROLES } from '../platform/distributed-config.js';
 import { createLogger, type Logger } from '../platform/logger.js';
@@ -23,6 +22,8 @@ export async function runStart(): Promise<void> {
       resolve('SIGTERM');
     });
   });
+  // What is wrong with the configuration has been said by now.
+  const { openProcess } = await import('../app/open-process.js');
   const running = await openProcess(config, {
     logger,
     onFatal: (error) => {
