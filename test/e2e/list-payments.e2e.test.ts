@@ -130,7 +130,18 @@ describe('tallystick payouts', () => {
 });
 
 it('says where there is nothing to read yet, and fails', async () => {
+  const empty = await createTestDatabase();
+  try {
+    const refused = await runTallystick(['withdrawals'], { DATABASE_URL: empty.url });
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('the read models are not there yet');
+  } finally {
+    await empty.drop();
+  }
+});
+
+it('names a ledger that is not there, and those that are', async () => {
   const refused = await runTallystick(['withdrawals'], { DATABASE_URL: database.url, LEDGER: 'unknown' });
-  expect(refused.code).toBe(1);
-  expect(refused.stderr).toContain('the read models are not there yet');
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toMatch(/LEDGER: there is no ledger 'unknown' in this database, but main/);
 });
