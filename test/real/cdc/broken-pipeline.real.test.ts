@@ -20,7 +20,7 @@ import { startToxiproxy, type Toxiproxy } from '../../support/toxiproxy.js';
  */
 
 /** Long enough for what was broken to be noticed, and for work to go on without it. */
-const BROKEN_MS = Number(process.env['TALLYSTICK_BROKEN_MS'] ?? 3_000);
+const BROKEN_MS = Number(process.env['TALLYSTICK_BROKEN_MS'] ?? 1_500);
 /** More than any process may need: what grows with the length of a run would pass it. */
 const MEMORY_LIMIT_MIB = 700;
 const LEDGERS = ['a', 'b'].map((name) => `${name}-${randomBytes(4).toString('hex')}`);
