@@ -73,6 +73,7 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     giveUpLate(nowMs);
     if (!isReady) {
       if (queue.length > 0) void makeReady();
+      wakeInTime(nowMs);
       return;
     }
     const { runs, rejections, doomed } = selectRuns(
@@ -82,8 +83,16 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     );
     for (const item of doomed) void refuse(item);
     if (runs.length > 0 || rejections.length > 0) void claimAndSend(runs, rejections);
-    const next = queue.reduce((least, { notBeforeMs }) => Math.min(least, notBeforeMs), Number.POSITIVE_INFINITY);
-    if (next > nowMs && next < Number.POSITIVE_INFINITY) timer = setTimeout(schedule, next - nowMs);
+    wakeInTime(nowMs);
+  }
+
+  /** For what is looked at again later, whatever else waits, and for what is given up: perhaps nobody else comes. */
+  function wakeInTime(nowMs: number): void {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { notBeforeMs, untilMs } of queue) {
+      next = Math.min(next, notBeforeMs > nowMs ? Math.min(notBeforeMs, untilMs) : untilMs);
+    }
+    if (next < Number.POSITIVE_INFINITY) timer = setTimeout(schedule, Math.max(1, next - nowMs));
   }
 
   /** Once, before anything is claimed. */
@@ -117,7 +126,8 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
   /** Back to the front, in their order: what builds on them stands behind. */
   function putBack(items: readonly WaitingAppend[], delayMs: number): void {
     const notBeforeMs = performance.now() + delayMs;
-    for (const item of items) item.notBeforeMs = notBeforeMs;
+    // Not before a time that it was given already: whoever is at its key needs that time.
+    for (const item of items) item.notBeforeMs = Math.max(item.notBeforeMs, notBeforeMs);
     queue.unshift(...items);
     schedule();
   }
@@ -282,7 +292,11 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
       }
       putBack([...back, ...behind], 0);
     } catch (error) {
-      for (const item of [...sent, ...behind]) if (item.link?.state !== 'appended') fail(item, asError(error));
+      for (const item of run) {
+        if (!isWaiting(item)) continue;
+        free(item);
+        fail(item, asError(error));
+      }
     } finally {
       for (const item of behind) free(item);
       busyStreams.delete(stream);
@@ -396,7 +410,8 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
       return await refuseRest(rest, { ...sent, end, keys: there.map(({ metadata }) => decodeMetadata(metadata).key) });
     } catch (error) {
       for (const item of run) {
-        if (item.link?.state === 'appended') continue;
+        // Those before it may have been answered.
+        if (!isWaiting(item)) continue;
         free(item);
         fail(item, asError(error));
       }
@@ -453,7 +468,7 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     );
     if (claims.length === 0) return;
     try {
-      await releaseClaims(pool, { ledger, owner }, claims);
+      await releaseClaims(pool, { ledger, owner, timeoutMs: limits.statementTimeoutMs }, claims);
     } catch (error) {
       // Then whoever comes with the key again looks into its attempt.
       onError(asError(error));
@@ -493,6 +508,11 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
       schedule();
     },
   };
+}
+
+/** Of an append of events: neither stands it in its stream nor was it answered. */
+function isWaiting({ link }: WaitingAppend): boolean {
+  return link?.state === 'waiting';
 }
 
 function toExpected(revision: bigint): ExpectedRevision {

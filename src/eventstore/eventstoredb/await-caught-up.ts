@@ -28,7 +28,7 @@ export async function awaitCaughtUp(parts: {
   if (last === undefined) return;
   const untilMs = performance.now() + timeoutMs;
   for (;;) {
-    const checkpoint = await readPlace(pool, ledger);
+    const checkpoint = await readPlace(pool, ledger, timeoutMs);
     if (checkpoint !== undefined && !isAfter(last.position, checkpoint)) return;
     if (performance.now() >= untilMs) {
       throw new RetryableError(`the relay of ledger ${ledger} has not caught up with EventStoreDB yet`);
@@ -37,9 +37,18 @@ export async function awaitCaughtUp(parts: {
   }
 }
 
-async function readPlace(pool: pg.Pool, ledger: string): Promise<{ commit: bigint; prepare: bigint } | undefined> {
+async function readPlace(
+  pool: pg.Pool,
+  ledger: string,
+  timeoutMs: number,
+): Promise<{ commit: bigint; prepare: bigint } | undefined> {
   try {
-    const { rows } = await pool.query<{ commit_position: bigint; prepare_position: bigint }>(CHECKPOINT_SQL, [ledger]);
+    const query: pg.QueryConfig & { query_timeout: number } = {
+      text: CHECKPOINT_SQL,
+      values: [ledger],
+      query_timeout: timeoutMs,
+    };
+    const { rows } = await pool.query<{ commit_position: bigint; prepare_position: bigint }>(query);
     return rows[0] && { commit: rows[0].commit_position, prepare: rows[0].prepare_position };
   } catch (error) {
     throw toPlatformError(error, "read of the relay's checkpoint");

@@ -93,16 +93,21 @@ function toClaim(row: ClaimRow): Claim {
 /** Gives claims back whose attempts cannot come to be any more. */
 export async function releaseClaims(
   pool: pg.Pool,
-  claim: { ledger: string; owner: string },
+  claim: { ledger: string; owner: string; timeoutMs: number },
   claims: readonly { key: string; attempt: string }[],
 ): Promise<void> {
   try {
-    await pool.query('SELECT release_claims($1, $2, $3, $4::uuid[])', [
-      claim.ledger,
-      claim.owner,
-      textArray(claims.map(({ key }) => key)),
-      claims.map(({ attempt }) => attempt),
-    ]);
+    const query: pg.QueryConfig & { query_timeout: number } = {
+      text: 'SELECT release_claims($1, $2, $3, $4::uuid[])',
+      query_timeout: claim.timeoutMs,
+      values: [
+        claim.ledger,
+        claim.owner,
+        textArray(claims.map(({ key }) => key)),
+        claims.map(({ attempt }) => attempt),
+      ],
+    };
+    await pool.query(query);
   } catch (error) {
     throw toPlatformError(error, 'release of claims');
   }

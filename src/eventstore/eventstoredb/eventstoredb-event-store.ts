@@ -42,7 +42,8 @@ export function createEventStoreDbEventStore(options: EventStoreDbEventStoreOpti
   const limits = { ...DEFAULT_APPEND_LIMITS, ...options.limits };
   const storeLimits = { ...DEFAULT_ESDB_LIMITS, ...options.storeLimits };
   const connection = createEventStoreConnection(url);
-  const waiter = createRelayedWaiter({ pool, ledger, timeoutMs: storeLimits.relayTimeoutMs });
+  const { relayTimeoutMs, statementTimeoutMs } = storeLimits;
+  const waiter = createRelayedWaiter({ pool, ledger, timeoutMs: relayTimeoutMs, statementTimeoutMs });
   const stopListening = options.listen?.(() => {
     waiter.wake();
   });
@@ -123,13 +124,18 @@ export function createEventStoreDbEventStore(options: EventStoreDbEventStoreOpti
     append: async (request) => add(prepareAppend(request, upcaster)),
     readStream: (stream, fromRevision, limit) =>
       readLedgerStream(
-        { pool, connection, ledger, upcaster, waiter, timeoutMs: storeLimits.callTimeoutMs },
+        { pool, connection, ledger, upcaster, waiter, timeoutMs: storeLimits.callTimeoutMs, statementTimeoutMs },
         stream,
         fromRevision,
         limit,
       ),
     findOutcome: async (key) => {
-      const query = { name: 'find-outcome', text: FIND_OUTCOME_SQL, values: [ledger, key] };
+      const query = {
+        name: 'find-outcome',
+        text: FIND_OUTCOME_SQL,
+        values: [ledger, key],
+        query_timeout: statementTimeoutMs,
+      };
       const [row] = await queryRows<{ request_hash: string; outcome: unknown; position: bigint | null }>(
         pool,
         query,

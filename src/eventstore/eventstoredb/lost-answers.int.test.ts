@@ -235,6 +235,18 @@ describe('an append to EventStoreDB', () => {
     expect(await outboxKeys()).toEqual(['k']);
   });
 
+  it('is gone on with where others stand behind it while it waits for its key, and nobody else comes', async () => {
+    ledger.relay();
+    const gone = ledger.store({ storeLimits: { claimTtlMs: 2000, callTimeoutMs: 500, appendTimeoutMs: 500 } });
+    ledger.server.faults.appends.push({ kind: 'hang-before' });
+    await expect(gone.append(command('k', 'r', FIRST))).rejects.toThrow(RetryableError);
+    const place = { stream: 'account-b', expectedRevision: 'no-stream' } as const;
+    const store = ledger.store();
+    // The second one waits for the place of the first, which waits for the claim to run out.
+    const answers = [store.append(command('k', 'r', place)), store.append(command('k2', 'r', place))];
+    expect(await Promise.all(answers)).toMatchObject([{ kind: 'appended' }, { kind: 'wrong-expected-revision' }]);
+  });
+
   it('with the events of another command at its place is told so, and keeps no outcome of its own', async () => {
     ledger.relay();
     const store = ledger.store();

@@ -20,6 +20,8 @@ const STREAMS = 3;
 const HASTY = { callTimeoutMs: 200, appendTimeoutMs: 500, claimTtlMs: 200, relayTimeoutMs: 400, retryMs: 5 };
 
 const BREAKING_MS = 10_000;
+/** A client that has no answer so long after everything works again never gets one. */
+const PATIENCE_MS = 120_000;
 
 /** mulberry32 */
 function createDice(seed: number): (sides: number) => number {
@@ -51,12 +53,16 @@ function randomFault(dice: (sides: number) => number): AppendFault {
 async function runClient(
   key: string,
   request: string,
+  { fatal, server }: DistributedLedger,
   stores: readonly EventStore[],
   dice: (sides: number) => number,
   answers: { key: string; request: string; outcome: unknown }[],
 ): Promise<void> {
   const stream = `account-${dice(STREAMS)}`;
+  const untilMs = performance.now() + BREAKING_MS + PATIENCE_MS;
   for (;;) {
+    // A relay that has halted keeps its lease: nobody would ever be answered.
+    expect(fatal).toEqual([]);
     const store = stores[dice(stores.length)];
     if (store === undefined) throw new Error('there is a store');
     try {
@@ -78,6 +84,10 @@ async function runClient(
       if (result.kind !== 'wrong-expected-revision') return;
     } catch (error) {
       if (!(error instanceof RetryableError)) throw error;
+      if (performance.now() > untilMs) {
+        const { length } = server.log.all;
+        throw new Error(`${key} (${request}) on ${stream} is never answered; ${length} events`, { cause: error });
+      }
       await sleep(dice(50));
     }
   }
@@ -148,7 +158,7 @@ describe('processes, relays and a network that fail at random', () => {
         const next = clients.values();
         await Promise.all(
           Array.from({ length: 12 }, async () => {
-            for (const { key, request } of next) await runClient(key, request, stores, dice, answers);
+            for (const { key, request } of next) await runClient(key, request, ledger, stores, dice, answers);
           }),
         );
         stop.abort();

@@ -39,7 +39,9 @@ export async function readLedgerStream(
     ledger: string;
     upcaster: Upcaster;
     waiter: RelayedWaiter;
+    /** Of each call to EventStoreDB. */
     timeoutMs: number;
+    statementTimeoutMs: number;
   },
   stream: string,
   fromRevision: bigint,
@@ -54,16 +56,13 @@ export async function readLedgerStream(
   const events = await readEvents(parts, stream, fromRevision, limit);
   const last = events.at(-1);
   if (last === undefined) return [];
-  const readPlaces = (): Promise<Place[]> =>
-    queryRows<Place>(
-      pool,
-      {
-        name: 'read-places',
-        text: PLACES_SQL,
-        values: [ledger, stream, fromRevision, last.decoded.revision],
-      },
-      `read of stream ${stream}`,
-    );
+  const query = {
+    name: 'read-places',
+    text: PLACES_SQL,
+    values: [ledger, stream, fromRevision, last.decoded.revision],
+    query_timeout: parts.statementTimeoutMs,
+  };
+  const readPlaces = (): Promise<Place[]> => queryRows<Place>(pool, query, `read of stream ${stream}`);
   let places = await readPlaces();
   if (places.length < events.length) {
     await waiter.wait({ id: last.id, key: undefined });

@@ -49,8 +49,14 @@ const POLL_MS = 100;
 const MAX_LOOKED_FOR = 1000;
 
 /** One query for all that wait, woken by the relay's commits. */
-export function createRelayedWaiter(options: { pool: pg.Pool; ledger: string; timeoutMs: number }): RelayedWaiter {
-  const { pool, ledger, timeoutMs } = options;
+export function createRelayedWaiter(options: {
+  pool: pg.Pool;
+  ledger: string;
+  timeoutMs: number;
+  /** Of a look: nobody is answered, or given up, while one is under way. */
+  statementTimeoutMs: number;
+}): RelayedWaiter {
+  const { pool, ledger, timeoutMs, statementTimeoutMs } = options;
   const waiting = new Set<Waiting>();
   let isLooking = false;
   let isWoken = false;
@@ -76,11 +82,13 @@ export function createRelayedWaiter(options: { pool: pg.Pool; ledger: string; ti
   async function lookOnce(): Promise<void> {
     const asked = [...waiting].slice(0, MAX_LOOKED_FOR);
     try {
-      const { rows } = await pool.query<Row>({
+      const query: pg.QueryConfig & { query_timeout: number } = {
         name: 'relayed-appends',
         text: RELAYED_SQL,
+        query_timeout: statementTimeoutMs,
         values: [ledger, uuidArray(asked.map(({ id }) => id ?? NO_ID)), textArray(asked.map(({ key }) => key ?? null))],
-      });
+      };
+      const { rows } = await pool.query<Row>(query);
       for (const row of rows) {
         const found = asked[Number(row.n) - 1];
         if (found === undefined || (found.id !== undefined && row.position === null)) continue;

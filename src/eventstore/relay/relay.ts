@@ -170,7 +170,7 @@ export function createRelay(options: RelayOptions): Relay {
   /** From the checkpoint, until the subscription ends. */
   async function session(connection: EventStoreConnection, lease: HeldLease): Promise<void> {
     status.state = 'subscribing';
-    const start = await readCheckpoint(pool, ledger);
+    const start = await readCheckpoint(pool, ledger, limits.writeTimeoutMs);
     status.checkpoint = start;
     const subscription = await subscribeToAll(connection, streamPrefix(ledger), start, limits);
     status.subscriptions += 1;

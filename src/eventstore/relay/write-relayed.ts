@@ -31,9 +31,18 @@ export interface RelayWrite {
 }
 
 /** Undefined: nothing has been relayed yet. */
-export async function readCheckpoint(pool: pg.Pool, ledger: string): Promise<AllPosition | undefined> {
+export async function readCheckpoint(
+  pool: pg.Pool,
+  ledger: string,
+  timeoutMs: number,
+): Promise<AllPosition | undefined> {
   try {
-    const { rows } = await pool.query<{ commit_position: bigint; prepare_position: bigint }>(READ_SQL, [ledger]);
+    const query: pg.QueryConfig & { query_timeout: number } = {
+      text: READ_SQL,
+      values: [ledger],
+      query_timeout: timeoutMs,
+    };
+    const { rows } = await pool.query<{ commit_position: bigint; prepare_position: bigint }>(query);
     return rows[0] && { commit: rows[0].commit_position, prepare: rows[0].prepare_position };
   } catch (error) {
     throw toPlatformError(error, "read of the relay's checkpoint");

@@ -82,7 +82,13 @@ export async function withLease(
 
   async function release(epoch: bigint): Promise<void> {
     try {
-      await pool.query('SELECT release_lease($1, $2, $3, $4)', [ledger, role, holder, epoch]);
+      const query: pg.QueryConfig & { query_timeout: number } = {
+        text: 'SELECT release_lease($1, $2, $3, $4)',
+        values: [ledger, role, holder, epoch],
+        // After that it has run out anyway.
+        query_timeout: ttlMs,
+      };
+      await pool.query(query);
     } catch (error) {
       // It runs out by itself.
       onError(error instanceof Error ? error : new Error(String(error)));
