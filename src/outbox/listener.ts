@@ -42,6 +42,8 @@ export function createListener(options: ListenerOptions): Listener {
       client.on('error', reject);
       client.on('end', resolve);
       stop.signal.addEventListener('abort', onStop);
+      // Closed while the connection was being made: there is no event any more.
+      if (stop.signal.aborted) resolve();
     });
     // Handled below, where it is awaited; it may be rejected before.
     lost.catch(() => undefined);
