@@ -151,7 +151,8 @@ describe('an append to EventStoreDB', () => {
     async function giveUp(): Promise<() => Promise<void>> {
       let arrive: () => void = () => undefined;
       const when = new Promise<void>((resolve) => (arrive = resolve));
-      const gone = ledger.store({ storeLimits: { callTimeoutMs: 200, appendTimeoutMs: 250, claimTtlMs: 300 } });
+      // As long a call as the whole append: there is no time for a second one, which would get through.
+      const gone = ledger.store({ storeLimits: { callTimeoutMs: 250, appendTimeoutMs: 250, claimTtlMs: 300 } });
       ledger.server.faults.appends.push({ kind: 'apply-late', when });
       await expect(gone.append(command('k', 'r', FIRST))).rejects.toThrow(RetryableError);
       return async () => {
