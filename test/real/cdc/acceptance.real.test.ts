@@ -165,8 +165,9 @@ describe('roles apart', () => {
     await btcd.generate(1);
     const paid = await btcd.until('w1', { status: 'completed' });
     expect(paid.candidates).toContain(sent.txid);
-    const { body } = await btcd.client.get('/v1/accounts/alice');
-    expect(body).toMatchObject({ availableSats: '140000', reservedSats: '0' });
+    // The chain says first that it is complete; a moment later the account is settled.
+    const account = async (): Promise<unknown> => (await btcd.client.get('/v1/accounts/alice')).body;
+    await expect.poll(account, { timeout: 60_000 }).toMatchObject({ availableSats: '140000', reservedSats: '0' });
     await verify(ledger);
   });
 });
