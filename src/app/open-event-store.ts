@@ -37,7 +37,7 @@ export async function openEventStore(context: LedgerContext, feed: PostgresFeed)
 async function openEventStoreDb({ config, ledger, pool, enginePool, onTrouble }: LedgerContext): Promise<EventStore> {
   const { eventStoreDbUrl: url } = config;
   invariant(url !== undefined, 'EventStoreDB has a URL');
-  // Its client is a tenth of all code: read in by who uses it.
+  // Read in by who uses it: its client is much code, and a start should not wait for what it does not need.
   const { createEventStoreDbEventStore } = await import('../eventstore/eventstoredb/eventstoredb-event-store.js');
   return createEventStoreDbEventStore({
     url,

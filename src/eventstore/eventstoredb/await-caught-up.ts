@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { RetryableError } from '../../platform/errors.js';
-import { toPlatformError } from '../database-error.js';
+import { readCheckpoint } from '../relay/write-relayed.js';
 import type { EventStoreConnection } from './connection.js';
 import { isAfter } from './messages.js';
 import { readLastOfPrefix } from './stream-calls.js';
 import { streamPrefix } from './stream-names.js';
 
-const CHECKPOINT_SQL = 'SELECT commit_position, prepare_position FROM relay_checkpoint WHERE ledger = $1';
 const POLL_MS = 50;
 
 /**
@@ -28,29 +27,11 @@ export async function awaitCaughtUp(parts: {
   if (last === undefined) return;
   const untilMs = performance.now() + timeoutMs;
   for (;;) {
-    const checkpoint = await readPlace(pool, ledger, timeoutMs);
+    const checkpoint = await readCheckpoint(pool, ledger, timeoutMs);
     if (checkpoint !== undefined && !isAfter(last.position, checkpoint)) return;
     if (performance.now() >= untilMs) {
       throw new RetryableError(`the relay of ledger ${ledger} has not caught up with EventStoreDB yet`);
     }
     await sleep(POLL_MS);
-  }
-}
-
-async function readPlace(
-  pool: pg.Pool,
-  ledger: string,
-  timeoutMs: number,
-): Promise<{ commit: bigint; prepare: bigint } | undefined> {
-  try {
-    const query: pg.QueryConfig & { query_timeout: number } = {
-      text: CHECKPOINT_SQL,
-      values: [ledger],
-      query_timeout: timeoutMs,
-    };
-    const { rows } = await pool.query<{ commit_position: bigint; prepare_position: bigint }>(query);
-    return rows[0] && { commit: rows[0].commit_position, prepare: rows[0].prepare_position };
-  } catch (error) {
-    throw toPlatformError(error, "read of the relay's checkpoint");
   }
 }
