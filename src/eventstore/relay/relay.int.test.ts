@@ -249,7 +249,7 @@ describe('the relay', () => {
         epoch,
         from: undefined,
         to: position,
-        events: [{ position, row, more: 0, bytes: 4 }],
+        events: [{ position, row, append: 'x', more: 0, bytes: 4 }],
         timeoutMs: 5000,
       });
     // The first is stopped in the middle, its batch in hand; meanwhile another takes over.
@@ -287,6 +287,26 @@ describe('the relay', () => {
     expect(await world.ids()).toHaveLength(1);
   });
 
+  it('writes the first batch once, though its caller gave it up and it is still being written', async () => {
+    const world = await createWorld();
+    const { ownerPool } = world.database;
+    await ownerPool.query(`SELECT acquire_lease('main', 'relay', gen_random_uuid(), 60000)`);
+    const first = `SELECT relay_events('main', 1, null, null, 7, 7, '{s}', '{0}', '{00000000-0000-4000-8000-000000000001}',
+      '{T}', '{1}', array['{}'::jsonb], array['{}'::jsonb], null, '{}', '{}', '{}', '{}')`;
+    const writing = await ownerPool.connect();
+    await writing.query('BEGIN');
+    await writing.query(first);
+    const again = ownerPool.query(first).then(
+      () => 'written',
+      (error: unknown) => (error as { code: string }).code,
+    );
+    await sleep(200);
+    await writing.query('COMMIT');
+    writing.release();
+    expect(await again).toBe('TY002');
+    expect(await world.ids()).toHaveLength(1);
+  });
+
   it.each([
     ['metadata that is not ours', 'tallystick.main.account-b', '{}', '{"n":1}'],
     [
@@ -299,6 +319,12 @@ describe('the relay', () => {
       'a revision that does not follow',
       'tallystick.main.account-b',
       '{"tallystick":{"revision":"4","schemaVersion":1,"append":"x"}}',
+      '{}',
+    ],
+    [
+      'a part of an append',
+      'tallystick.main.account-b',
+      '{"tallystick":{"revision":"0","schemaVersion":1,"append":"x","more":1}}',
       '{}',
     ],
   ])(

@@ -5,7 +5,7 @@ import { withLease, type HeldLease } from '../../platform/postgres/lease.js';
 import { createEventStoreConnection, type EventStoreConnection } from '../eventstoredb/connection.js';
 import { isAfter, type AllPosition, type StoredEvent } from '../eventstoredb/messages.js';
 import { streamPrefix } from '../eventstoredb/stream-names.js';
-import { DamagedEventError, laterOf, toRelayedEvent, type RelayedEvent } from './relayed-event.js';
+import { checkWhole, DamagedEventError, laterOf, toRelayedEvent, type RelayedEvent } from './relayed-event.js';
 import { subscribeToAll, type Subscription, type SubscriptionLimits } from './subscription.js';
 import { readCheckpoint, RelayLeaseLostError, RelayRefusedError, writeRelayed } from './write-relayed.js';
 
@@ -212,7 +212,7 @@ export function createRelay(options: RelayOptions): Relay {
         return isFresh;
       });
       status.duplicatesDropped += delivered.events.length - fresh.length;
-      const { events: decoded, damaged } = decode(fresh);
+      const { events: decoded, damaged } = decode(fresh, held.at(-1));
       // What was appended together comes into the outbox together: the rest of it is on its way.
       const known = [...held, ...decoded];
       const whole = known.findLastIndex(({ more }) => more === 0) + 1;
@@ -229,11 +229,16 @@ export function createRelay(options: RelayOptions): Relay {
   }
 
   /** What comes before a damaged event is relayed. */
-  function decode(events: readonly StoredEvent[]): { events: RelayedEvent[]; damaged: DamagedEventError | undefined } {
+  function decode(
+    events: readonly StoredEvent[],
+    before: RelayedEvent | undefined,
+  ): { events: RelayedEvent[]; damaged: DamagedEventError | undefined } {
     const decoded: RelayedEvent[] = [];
     for (const event of events) {
       try {
-        decoded.push(toRelayedEvent(ledger, event));
+        const relayed = toRelayedEvent(ledger, event);
+        checkWhole(decoded.at(-1) ?? before, relayed);
+        decoded.push(relayed);
       } catch (error) {
         if (!(error instanceof DamagedEventError)) throw error;
         return { events: decoded, damaged: error };

@@ -7,6 +7,8 @@ export interface RelayedEvent {
   position: AllPosition;
   /** Undefined for a fence: it moves the checkpoint and is no event of the ledger. */
   row: RelayedRow | undefined;
+  /** Made anew for each append that was sent. */
+  append: string;
   /** Events of the same append that follow. */
   more: number;
   bytes: number;
@@ -47,7 +49,7 @@ export function toRelayedEvent(ledger: string, event: StoredEvent): RelayedEvent
   const bytes = event.data.length + event.metadata.length;
   try {
     const stored = decodeMetadata(event.metadata);
-    if (event.type === FENCE_TYPE) return { position: event.position, row: undefined, more: 0, bytes };
+    if (event.type === FENCE_TYPE) return { position: event.position, row: undefined, append: stored.append, more: 0, bytes };
     const { key, outcome } = stored;
     return {
       position: event.position,
@@ -62,6 +64,7 @@ export function toRelayedEvent(ledger: string, event: StoredEvent): RelayedEvent
         recordedAtMs: stored.recordedAtMs,
         outcome: outcome === undefined || key === undefined ? undefined : { key, ...outcome },
       },
+      append: stored.append,
       more: stored.more,
       bytes,
     };
@@ -69,6 +72,14 @@ export function toRelayedEvent(ledger: string, event: StoredEvent): RelayedEvent
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new DamagedEventError(event, `its metadata is not of this program: ${why.slice(0, 200)}`, { cause });
   }
+}
+
+/** An append is stored whole or not at all: what follows one of its events is its next. */
+export function checkWhole(event: RelayedEvent | undefined, next: RelayedEvent): void {
+  if (event?.row === undefined || event.more === 0) return;
+  if (next.append === event.append && next.more === event.more - 1) return;
+  const { row, position, more } = event;
+  throw new DamagedEventError({ ...row, position }, `${more} more events of its append should follow it, and do not`);
 }
 
 /** The later of two positions. */

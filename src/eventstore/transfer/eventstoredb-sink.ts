@@ -38,7 +38,8 @@ export function createEventStoreDbSink(options: {
     invariant(first !== undefined, 'an append has events');
     const stream = toStoredStream(ledger, first.stream);
     const expected = first.revision - 1n;
-    const stored = events.map((event, index) => toStored(event, events.length - 1 - index));
+    const id = randomUUID();
+    const stored = events.map((event, index) => toStored(event, id, events.length - 1 - index));
     const untilMs = performance.now() + PATIENCE_MS;
     for (let waitMs = retryMs; ; waitMs = Math.min(waitMs * 2, MAX_RETRY_MS)) {
       try {
@@ -94,7 +95,7 @@ function bytesOf(event: EventLine): number {
   return storedBytes({ events: [event], idempotency: event.outcome });
 }
 
-function toStored(event: EventLine, more: number): EventToStore {
+function toStored(event: EventLine, append: string, more: number): EventToStore {
   const { id, type, dataJson, metadataJson, revision, schemaVersion, outcome, recordedAt } = event;
   return {
     id,
@@ -103,7 +104,7 @@ function toStored(event: EventLine, more: number): EventToStore {
     metadata: encodeMetadata(metadataJson, {
       revision,
       schemaVersion,
-      append: randomUUID(),
+      append,
       more,
       key: outcome?.key,
       outcome,

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import {
   Metadata,
   status,
@@ -127,19 +127,21 @@ export function handleAppend(
     const message = request.getProposedMessage();
     if (message) events.push(proposedEvent(message));
   });
-  // The client went away in the middle: nothing is appended.
   call.on('error', () => undefined);
-  call.on('end', () => {
-    void answerAppend(context, stream, expected, events).then((answer) => {
-      if (answer === 'none' || call.cancelled) return;
-      const result = answer.kind === 'too-large' ? tooLarge() : answer;
-      if (result.kind === 'error') {
-        callback({ code: result.code, details: result.details, metadata: toTrailers(result.trailers) });
-      } else {
-        callback(null, appendResponse(expected, result));
-      }
-    });
-  });
+  async function answer(): Promise<void> {
+    // The client went away in the middle: nothing is appended. gRPC says so a little after it has said that the request ends.
+    await nextTurn();
+    if (call.cancelled) return;
+    const answer = await answerAppend(context, stream, expected, events);
+    if (answer === 'none' || call.cancelled) return;
+    const result = answer.kind === 'too-large' ? tooLarge() : answer;
+    if (result.kind === 'error') {
+      callback({ code: result.code, details: result.details, metadata: toTrailers(result.trailers) });
+    } else {
+      callback(null, appendResponse(expected, result));
+    }
+  }
+  call.on('end', () => void answer());
 }
 
 function appendResponse(expected: Expected, result: Exclude<LogAppendResult, { kind: 'too-large' }>): AppendResp {

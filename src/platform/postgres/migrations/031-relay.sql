@@ -70,18 +70,25 @@ DECLARE
   v_from record;
   v_head record;
   v_now timestamptz(3);
+  v_is_first boolean := false;
 BEGIN
   -- Shared: whoever takes the lease over waits for this transaction, and what comes after it is refused here.
   PERFORM FROM lease WHERE ledger = p_ledger AND role = 'relay' AND epoch = p_epoch FOR SHARE;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'the relay of ledger % has lost its lease: another one has taken over', p_ledger USING ERRCODE = 'TY001';
   END IF;
+  IF p_from_commit IS NULL THEN
+    -- Waits for a first batch that is being written at this moment: one whose caller has given it up may still be committed.
+    INSERT INTO relay_checkpoint VALUES (p_ledger, 0, 0, clock_timestamp()) ON CONFLICT (ledger) DO NOTHING;
+    v_is_first := FOUND;
+  END IF;
   SELECT commit_position, prepare_position INTO v_from FROM relay_checkpoint WHERE ledger = p_ledger FOR UPDATE;
-  IF v_from.commit_position IS DISTINCT FROM p_from_commit OR v_from.prepare_position IS DISTINCT FROM p_from_prepare THEN
+  IF NOT v_is_first AND
+     (v_from.commit_position IS DISTINCT FROM p_from_commit OR v_from.prepare_position IS DISTINCT FROM p_from_prepare) THEN
     RAISE EXCEPTION 'the relay of ledger % stands at %/%, not at %/%', p_ledger,
       v_from.commit_position, v_from.prepare_position, p_from_commit, p_from_prepare USING ERRCODE = 'TY002';
   END IF;
-  IF p_from_commit IS NULL AND (SELECT position > 0 FROM ledger_head WHERE ledger = p_ledger) THEN
+  IF v_is_first AND (SELECT position > 0 FROM ledger_head WHERE ledger = p_ledger) THEN
     RAISE EXCEPTION 'the outbox of ledger % was filled without EventStoreDB: export it, and import it with another database', p_ledger
       USING ERRCODE = 'TY003';
   END IF;
