@@ -49,7 +49,8 @@ export function toRelayedEvent(ledger: string, event: StoredEvent): RelayedEvent
   const bytes = event.data.length + event.metadata.length;
   try {
     const stored = decodeMetadata(event.metadata);
-    if (event.type === FENCE_TYPE) return { position: event.position, row: undefined, append: stored.append, more: 0, bytes };
+    if (event.type === FENCE_TYPE)
+      return { position: event.position, row: undefined, append: stored.append, more: 0, bytes };
     const { key, outcome } = stored;
     return {
       position: event.position,
