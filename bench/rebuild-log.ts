@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { EVENT_TYPES, type EventType } from '../src/domain/events/event-types.js';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
@@ -17,35 +18,45 @@ const CHUNK_ROWS = 20_000;
 /**
  * Fills the log of a ledger with `count` events: 10,000 accounts, then blocks of 20 deposits, with 99 transfers between accounts after
  * each, and a reorg every 50 blocks.
+ *
+ * @param chunkRows events in a transaction
  */
-export async function fillLog(client: pg.ClientBase, ledger: string, count: number): Promise<void> {
+export async function fillLog(
+  client: pg.ClientBase,
+  ledger: string,
+  count: number,
+  chunkRows = CHUNK_ROWS,
+): Promise<void> {
   await client.query(`INSERT INTO ledger_head VALUES ($1, 0, 'epoch') ON CONFLICT (ledger) DO NOTHING`, [ledger]);
   let chunk: string[] = [];
   for (const line of logLines(ledger, count)) {
     chunk.push(line);
-    if (chunk.length < CHUNK_ROWS) continue;
-    await copy(client, chunk);
+    if (chunk.length < chunkRows) continue;
+    await writeLines(client, chunk);
     chunk = [];
   }
-  await copy(client, chunk);
+  await writeLines(client, chunk);
   await client.query('ANALYZE outbox');
 }
 
-async function copy(client: pg.ClientBase, lines: readonly string[]): Promise<void> {
+/** Writes lines of a log in one transaction. */
+export async function writeLines(client: pg.ClientBase, lines: readonly string[]): Promise<void> {
   if (lines.length === 0) return;
   const sql =
     'COPY outbox (ledger, position, id, stream, revision, type, schema_version, data, metadata, recorded_at) FROM STDIN';
   await pipeline(Readable.from([lines.join('')]), client.query(copyFrom(sql)));
 }
 
-function* logLines(ledger: string, count: number): Iterable<string> {
+/** The log as lines of COPY. */
+export function* logLines(ledger: string, count: number): Iterable<string> {
   const revisions = new Map<string, number>();
+  const ids = createHash('sha256').update(ledger).digest('hex').slice(0, 8);
   let position = 0;
   const line = (stream: string, type: EventType, data: unknown): string => {
     position += 1;
     const revision = revisions.get(stream) ?? 0;
     revisions.set(stream, revision + 1);
-    const id = `00000000-0000-8000-8000-${position.toString(16).padStart(12, '0')}`;
+    const id = `${ids}-0000-8000-8000-${position.toString(16).padStart(12, '0')}`;
     const metadata = { idempotencyKey: `key-${position}`, correlationId: id };
     const time = new Date(Date.UTC(2026, 0, 1) + position).toISOString();
     return `${ledger}\t${position}\t${id}\t${stream}\t${revision}\t${type}\t${EVENT_TYPES[type].schemaVersion}\t${JSON.stringify(data)}\t${JSON.stringify(metadata)}\t${time}\n`;

@@ -8,9 +8,9 @@ import { readConfig } from '../src/platform/config.js';
 import { createLogger } from '../src/platform/logger.js';
 import { startTemporaryPostgres } from '../test/support/postgres-server.js';
 import type { BenchRow } from './bench-row.js';
+import { fundAccounts } from './fund-accounts.js';
 
 const RATE_PER_SECOND = 200;
-const ACCOUNTS = 20;
 const GOAL_P50_MS = 2;
 const GOAL_P99_MS = 10;
 
@@ -37,7 +37,7 @@ export async function runVisibleBench({ quick }: { quick: boolean }): Promise<Be
       },
     });
     try {
-      await fund(ledger.url);
+      await fundAccounts(ledger.url);
       await runClient(ledger.url, RATE_PER_SECOND * 3);
       return rows(await runClient(ledger.url, RATE_PER_SECOND * (quick ? 10 : 60)));
     } finally {
@@ -60,28 +60,6 @@ function rows({ visible, plain }: { visible: Percentiles; plain: Percentiles }):
     met: visible[name] <= goalMs,
   });
   return [row('p50', GOAL_P50_MS), row('p99', GOAL_P99_MS)];
-}
-
-async function post(url: string, path: string, body: object, key?: string): Promise<Record<string, unknown>> {
-  const response = await fetch(url + path, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...(key === undefined ? {} : { 'idempotency-key': key }) },
-    body: JSON.stringify(body),
-  });
-  const answer = (await response.json()) as Record<string, unknown>;
-  if (!response.ok) throw new Error(`${path} answered ${response.status}: ${JSON.stringify(answer)}`);
-  return answer;
-}
-
-/** Accounts with money that came over the built-in chain. */
-async function fund(url: string): Promise<void> {
-  await post(url, '/v1/wallets', { walletId: 'hot', signer: 'local' }, 'wallet');
-  for (let n = 0; n < ACCOUNTS; n += 1) {
-    await post(url, '/v1/accounts', { accountId: `account-${n}` }, `open-${n}`);
-    const { address } = await post(url, '/v1/wallets/hot/addresses', { accountId: `account-${n}` }, `address-${n}`);
-    await post(url, '/dev/chain/pay', { address, amountSats: '1000000' });
-  }
-  await post(url, '/dev/chain/mine', { blocks: 1 });
 }
 
 async function runClient(url: string, count: number): Promise<{ visible: Percentiles; plain: Percentiles }> {

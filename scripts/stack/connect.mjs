@@ -43,7 +43,7 @@ export const connect = {
       {
         env: {
           CDC_DATABASE_HOST: database.hostname,
-          CDC_DATABASE_PORT: database.port,
+          CDC_DATABASE_PORT: String(options.connectDatabasePort ?? database.port),
           CDC_DATABASE_NAME: database.pathname.slice(1),
           CDC_DATABASE_USER: 'cdc',
           CDC_DATABASE_PASSWORD: state.cdcPassword,

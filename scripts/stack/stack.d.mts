@@ -17,6 +17,8 @@ export interface StackOptions {
   postgresSettings?: readonly string[];
   brokerSettings?: Readonly<Record<string, string>>;
   workerSettings?: Readonly<Record<string, string>>;
+  /** Where Connect reaches PostgreSQL, if not directly: a proxy that breaks the network between them. */
+  connectDatabasePort?: number;
 }
 
 export interface StackState {

@@ -26,6 +26,7 @@ const DEFAULTS = { topic: 'tallystick.outbox', partitions: 12, miningAddress: NO
  * @param options.dir the folder, made where it is not there
  * @param options.services names of those to run; all where it is not given
  * @param options.ports wanted ports by service (`postgres`, `kafka`, `connect`, `bitcoin`); those not given are as last time, or free
+ * @param options.connectDatabasePort where Connect reaches PostgreSQL, if not directly
  * @param options.onProgress told what goes on, a line at a time
  */
 export function openStack(given) {

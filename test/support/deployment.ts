@@ -24,6 +24,10 @@ export interface Service {
 
 export interface Deployment {
   service(name: string): Service;
+  /** Starts one more. */
+  add(name: string, environment: Record<string, string>): Promise<Service>;
+  /** Ends one with SIGTERM; it is not started again. What it has counted stays in the totals. */
+  remove(name: string): Promise<void>;
   /** Waits until each process answers that it lives. */
   allLive(): Promise<void>;
   /** Looks at the metrics of all processes and keeps what has to be added up when one of them ends. */
@@ -58,6 +62,15 @@ export async function startDeployment(
   }
   const byName = new Map(supervised.map((each) => [each.name, each]));
   return {
+    add: async (name, environment) => {
+      const added = await supervise(name, { ...shared, ...environment });
+      byName.set(name, added);
+      supervised.push(added);
+      return added;
+    },
+    remove: async (name) => {
+      await byName.get(name)?.remove();
+    },
     service: (name) => {
       const found = byName.get(name);
       if (found === undefined) throw new Error(`no service ${name}`);
@@ -91,6 +104,7 @@ interface Supervised extends Service {
   counted: () => Counts;
   peakMiB: () => number;
   output: () => string;
+  remove: () => Promise<void>;
   close: () => Promise<void>;
 }
 
@@ -164,6 +178,12 @@ async function supervise(name: string, environment: Record<string, string>): Pro
     sample,
     counted: () => add(before, now),
     peakMiB: () => peak,
+    async remove() {
+      await sample();
+      closing = true;
+      process.kill(current.pid, 'SIGTERM');
+      await watching;
+    },
     async close() {
       closing = true;
       lookAtMemory();

@@ -1,7 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
-const ROOT = join(import.meta.dirname, '..', '..');
+/** Of the project, wherever this was compiled to. */
+const PROGRAM = findAbove(import.meta.dirname, join('bin', 'tallystick.js'));
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 20_000;
 
@@ -20,7 +22,7 @@ export interface LedgerProcess {
 
 /** Starts the real binary on a free port. Kill or stop it in `afterEach`. */
 export async function startLedgerProcess(env: Record<string, string>): Promise<LedgerProcess> {
-  const child = spawn(process.execPath, [join(ROOT, 'bin', 'tallystick.js'), 'start'], {
+  const child = spawn(process.execPath, [PROGRAM, 'start'], {
     env: { ...process.env, PORT: '0', LOG_LEVEL: 'warn', NODE_ENV: 'production', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -66,6 +68,11 @@ export class LedgerStartError extends Error {
   }
 }
 
+function findAbove(folder: string, file: string): string {
+  const path = join(folder, file);
+  return existsSync(path) ? path : findAbove(dirname(folder), file);
+}
+
 async function stop(child: ChildProcess, exited: Promise<number | null>): Promise<number | null> {
   child.kill('SIGINT');
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
@@ -80,7 +87,7 @@ export async function runTallystick(
   env: Record<string, string>,
   onSpawn: (kill: () => void) => void = () => undefined,
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [join(ROOT, 'bin', 'tallystick.js'), ...args], {
+  const child = spawn(process.execPath, [PROGRAM, ...args], {
     env: { ...process.env, LOG_LEVEL: 'warn', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

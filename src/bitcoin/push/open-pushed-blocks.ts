@@ -44,6 +44,8 @@ export async function openPushedBlocks(
 
   async function connect({ hash, prevHash, ...header }: BlockHeader, raw: Uint8Array): Promise<PushOutcome> {
     if (!follower.chain()) await follower.syncNow();
+    // Its parent, or itself, may have been pushed to another process.
+    if (!source.kept(hash) && !source.parent(prevHash)) await source.refresh();
     const kept = source.kept(hash);
     if (kept?.invalid) return refused(kept.invalid);
     const connectedHeight = follower.chain()?.heightOf(hash);

@@ -12,11 +12,15 @@ import type { KeptBlock, PushedBlockTable } from './pushed-block-table.js';
 export const KEPT_DEPTH = 2_016;
 /** Looking for what can go costs a walk over everything that is kept. */
 const PUSHES_BETWEEN_PRUNES = 64;
+/** Numbers are given before a row can be seen: as many behind the highest as processes may be keeping blocks at once. */
+const UNSEEN_SEQS = 64n;
 
 export interface PushSource extends BlockSource {
   /** Where the connected chain is looked up: the follower's. Before the first use. */
   attach(chain: () => ConnectedChain | undefined): void;
   kept(hash: string): KeptBlock | undefined;
+  /** Takes in what other processes have kept meanwhile. */
+  refresh(): Promise<void>;
   /** Height and work of a block that another may stand on; undefined where it is neither kept nor connected. */
   parent(hash: string): { height: number; chainWork: bigint; invalid: BlockInvalid | undefined } | undefined;
   /** Keeps a valid block whose parent is known. */
@@ -27,7 +31,10 @@ export interface PushSource extends BlockSource {
   prune(): Promise<void>;
 }
 
-/** The pushed blocks as a source to follow: its best chain is the one with the most work, the first of equals. */
+/**
+ * The pushed blocks as a source to follow: its best chain is the one with the most work, the first of equals. Any number of processes may
+ * take blocks for a ledger: each sees what the others have kept.
+ */
 export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_DEPTH): Promise<PushSource> {
   /** In the order they came. */
   const blocks = new Map<string, KeptBlock>();
@@ -36,6 +43,8 @@ export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_D
   let best: KeptBlock | undefined;
   let path: { best: KeptBlock; tip: string; lowest: number; hashes: Map<number, string> } | undefined;
   let pushesSincePrune = 0;
+  let lastSeq = 0n;
+  let isAttached = false;
 
   const chain = (): ConnectedChain => {
     const connected = chainOf();
@@ -49,8 +58,45 @@ export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_D
     best = undefined;
     for (const block of blocks.values()) consider(block);
   };
-  for (const block of await table.load()) blocks.set(block.hash, block);
-  chooseBest();
+  const parentOf: PushSource['parent'] = (hash) => {
+    const kept = blocks.get(hash);
+    if (kept) return kept;
+    const height = chain().heightOf(hash);
+    return height === undefined ? undefined : { height, chainWork: chain().workAt(height), invalid: undefined };
+  };
+  const isConnected = ({ hash }: KeptBlock): boolean => chain().heightOf(hash) !== undefined;
+  const refresh = async (): Promise<void> => {
+    for (const block of await table.load(lastSeq - UNSEEN_SEQS)) {
+      if (block.seq !== undefined && block.seq > lastSeq) lastSeq = block.seq;
+      if (blocks.has(block.hash) || (isAttached && parentOf(block.prevHash) === undefined)) continue;
+      blocks.set(block.hash, block);
+      consider(block);
+    }
+  };
+  /** Another process has forgotten it, and what stands on it: it may be pushed again. */
+  const forget = (hash: string): void => {
+    const gone = new Set([hash]);
+    for (const block of blocks.values()) if (gone.has(block.prevHash)) gone.add(block.hash);
+    for (const each of gone) blocks.delete(each);
+    path = undefined;
+    chooseBest();
+  };
+  await refresh();
+  /** The best one, where a walk down from it ends at what is connected; what does not is forgotten. */
+  const rootBest = (): void => {
+    while (best !== undefined) {
+      let lowest = best;
+      for (
+        let parent = blocks.get(lowest.prevHash);
+        parent && !isConnected(lowest);
+        parent = blocks.get(lowest.prevHash)
+      ) {
+        lowest = parent;
+      }
+      if (isConnected(lowest) || chain().heightOf(lowest.prevHash) !== undefined) return;
+      forget(lowest.hash);
+    }
+  };
 
   const tip = (): { hash: string; height: number } => {
     const connected = chain();
@@ -72,18 +118,18 @@ export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_D
     return path;
   };
 
-  const parentOf: PushSource['parent'] = (hash) => {
-    const kept = blocks.get(hash);
-    if (kept) return kept;
-    const height = chain().heightOf(hash);
-    return height === undefined ? undefined : { height, chainWork: chain().workAt(height), invalid: undefined };
-  };
-
   return {
     name: 'push',
-    attach: (connected) => void (chainOf = connected),
+    attach(connected) {
+      chainOf = connected;
+      isAttached = true;
+    },
     check: () => Promise.resolve(),
-    tip: () => Promise.resolve(tip()),
+    async tip() {
+      await refresh();
+      rootBest();
+      return tip();
+    },
     hashAt(height) {
       const { lowest, hashes } = bestPath();
       return Promise.resolve(height >= lowest ? hashes.get(height) : chain().hashAt(height));
@@ -93,8 +139,9 @@ export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_D
       const raws = await table.raw(hashes);
       return hashes.map((hash, i) => {
         const raw = raws[i];
-        if (!raw) throw new SourceError('block-missing', 'A pushed block is no longer kept: push it again.', { hash });
-        return raw;
+        if (raw) return raw;
+        forget(hash);
+        throw new SourceError('block-missing', 'A pushed block is no longer kept: push it again.', { hash });
       });
     },
     onWake(callback) {
@@ -104,6 +151,7 @@ export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_D
     close: () => Promise.resolve(),
 
     kept: (hash) => blocks.get(hash),
+    refresh,
     parent: parentOf,
     async keep({ hash, prevHash, bits }, raw, invalid) {
       const parent = parentOf(prevHash);
@@ -111,7 +159,15 @@ export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_D
       const chainWork = parent.chainWork + workOf(bits);
       // A copy: a view would keep the whole raw block in memory.
       const header = Uint8Array.from(raw.subarray(0, 80));
-      const block: KeptBlock = { hash, prevHash, height: parent.height + 1, chainWork, header, invalid };
+      const block: KeptBlock = {
+        seq: undefined,
+        hash,
+        prevHash,
+        height: parent.height + 1,
+        chainWork,
+        header,
+        invalid,
+      };
       await table.insert(block, raw);
       blocks.set(hash, block);
       pushesSincePrune += 1;
@@ -137,14 +193,13 @@ export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_D
       pushesSincePrune = 0;
       const connected = chain();
       const deepest = connected.tip.height - keptDepth;
-      const isOnChain = ({ hash }: KeptBlock): boolean => connected.heightOf(hash) !== undefined;
       const all = [...blocks.values()];
       const alive = new Set<string>();
       for (const [index, leaf] of all.entries()) {
-        if (leaf.height < deepest && (isOnChain(leaf) || index < all.length - 2 * keptDepth)) continue;
+        if (leaf.height < deepest && (isConnected(leaf) || index < all.length - 2 * keptDepth)) continue;
         // A branch stays whole as long as its end does: it may still win, at any depth.
         let block: KeptBlock | undefined = leaf;
-        while (block && !alive.has(block.hash) && (block === leaf || !isOnChain(block))) {
+        while (block && !alive.has(block.hash) && (block === leaf || !isConnected(block))) {
           alive.add(block.hash);
           block = blocks.get(block.prevHash);
         }

@@ -3,6 +3,8 @@ import { RetryableError } from '../../platform/errors.js';
 import type { BlockInvalid } from '../scan-types.js';
 
 export interface KeptBlock {
+  /** Grows in the order in which they came; undefined for one that this process kept itself and has not read again. */
+  seq: bigint | undefined;
   hash: string;
   prevHash: string;
   height: number;
@@ -14,8 +16,8 @@ export interface KeptBlock {
 
 /** The table `pushed_block` of one ledger. All of it throws RetryableError when the database is away. */
 export interface PushedBlockTable {
-  /** Everything but the raw blocks, in the order they came. */
-  load(): Promise<KeptBlock[]>;
+  /** Everything but the raw blocks, in the order they came; those with a higher number only. */
+  load(afterSeq: bigint): Promise<KeptBlock[]>;
   /** Durable when it resolves; does nothing for a block that is there. */
   insert(block: KeptBlock, raw: Uint8Array): Promise<void>;
   /** Undefined where it is not there. */
@@ -25,6 +27,7 @@ export interface PushedBlockTable {
 }
 
 interface Row {
+  seq: bigint;
   hash: Buffer;
   prev_hash: Buffer;
   height: number;
@@ -43,13 +46,15 @@ export function createPushedBlockTable(pool: pg.Pool, ledger: string): PushedBlo
   };
   const bytes = (hash: string): Buffer => Buffer.from(hash, 'hex');
   return {
-    async load() {
+    async load(afterSeq) {
       const rows = await query<Row>(
         'pushed-block-load',
-        `SELECT hash, prev_hash, height, chain_work, header, invalid FROM pushed_block WHERE ledger = $1 ORDER BY seq`,
-        [],
+        `SELECT seq, hash, prev_hash, height, chain_work, header, invalid FROM pushed_block
+         WHERE ledger = $1 AND seq > $2 ORDER BY seq`,
+        [afterSeq],
       );
       return rows.map((row) => ({
+        seq: row.seq,
         hash: row.hash.toString('hex'),
         prevHash: row.prev_hash.toString('hex'),
         height: row.height,

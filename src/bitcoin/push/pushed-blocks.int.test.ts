@@ -223,3 +223,42 @@ test('raw blocks far below the tip are forgotten, their chain is not; a start bl
     height: 700_007,
   });
 });
+
+test('of two processes each takes blocks that stand on what the other has kept, side branches too', async () => {
+  const one = await open();
+  const two = await open(one.ledger);
+  const blocks = grow(GENESIS, 6);
+  for (const [index, { raw }] of blocks.entries()) {
+    const outcome = await (index % 2 === 0 ? one : two).pushed.submit(raw);
+    expect(outcome).toMatchObject({ kind: 'accepted', height: index + 1, outcome: 'connected' });
+  }
+  // What one has kept is known to the other.
+  const [first] = blocks;
+  if (!first) throw new Error('no block');
+  expect(await two.pushed.submit(first.raw)).toMatchObject({ outcome: 'already-known' });
+  const branch = grow(first, 6, 'side');
+  const outcomes: PushOutcome[] = [];
+  for (const [index, { raw }] of branch.entries())
+    outcomes.push(await (index % 2 === 0 ? two : one).pushed.submit(raw));
+  expect(outcomesOf(outcomes)).toEqual([...Array.from({ length: 5 }, () => 'side-branch'), 'reorganised']);
+  for (const { follower } of [one, two]) {
+    await expect.poll(() => follower.status().tip).toEqual({ hash: branch.at(-1)?.hash, height: 7 });
+  }
+});
+
+test('a block that another process has forgotten can be pushed again', async () => {
+  const one = await open();
+  const two = await open(one.ledger);
+  const main = grow(GENESIS, 2);
+  const side = grow(GENESIS, 3, 'side');
+  await pushAll(one.pushed, main);
+  await pushAll(two.pushed, side.slice(0, 2));
+  // As the pruning of another process removes what it takes for dead.
+  await db.pool.query('DELETE FROM pushed_block WHERE ledger = $1 AND hash = $2', [
+    one.ledger.ledger,
+    Buffer.from(side[0]?.hash ?? '', 'hex'),
+  ]);
+  await expect(two.pushed.submit(side[2]?.raw ?? new Uint8Array())).rejects.toThrow('push it again');
+  // What stood on it is there still.
+  expect(outcomesOf(await pushAll(two.pushed, side))).toEqual(['reorganised', 'already-known', 'already-known']);
+});
