@@ -103,6 +103,9 @@ export const transferTables = {
       seq: { type: 'bigint' },
     },
     key: ['txid', 'vout'],
+    // Two coinbase transactions of mainnet came twice (BIP30): those of a coinbase stay.
+    settledAt: ({ coinbase, created_height: created, spent_height: spent }) =>
+      coinbase || created === null ? null : spent,
     indexes: ['wallet_id, seq'],
     fillPercent: ROOM_FOR_ENDS,
   }),
@@ -128,6 +131,7 @@ export const transferTables = {
       seq: { type: 'bigint' },
     },
     key: ['id'],
+    settledAt: ({ coinbase, block_height: height }) => (coinbase ? null : height),
     indexes: [
       'seq, id',
       'wallet_id, seq',

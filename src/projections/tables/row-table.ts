@@ -83,6 +83,15 @@ export class RowTable<R extends object> {
     if (this.#loader === undefined) this.#open.delete(key);
   }
 
+  /** Takes an open row out of memory and leaves it open: nothing will look at it again. */
+  release(key: string): Version<R> | undefined {
+    const version = this.#current(key);
+    if (version === undefined) return undefined;
+    this.#open.delete(key);
+    this.#removeFromGroup(key, version.row);
+    return version;
+  }
+
   /** Open rows of a group, in no order that may matter. */
   group(value: string | number): R[] {
     invariant(this.#isGroupLoaded(value), `table ${this.#definition.name}: group ${value} was not loaded`);
@@ -209,11 +218,15 @@ export class RowTable<R extends object> {
   #end(key: string, version: Version<R>): void {
     version.to = this.#clock.position;
     this.#sink.closed(version);
+    this.#removeFromGroup(key, version.row);
+  }
+
+  #removeFromGroup(key: string, row: R): void {
     const { group } = this.#definition;
     if (group === undefined) return;
-    const members = this.#groups.get(version.row[group]);
+    const members = this.#groups.get(row[group]);
     members?.delete(key);
-    if (members?.size === 0) this.#groups.delete(version.row[group]);
+    if (members?.size === 0) this.#groups.delete(row[group]);
   }
 
   #addToGroup(key: string, row: R): void {

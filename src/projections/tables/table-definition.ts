@@ -39,6 +39,11 @@ export interface RowTableDefinition<R extends object> extends Described {
    * is asked for in the present alone.
    */
   presentOnly: boolean;
+  /**
+   * Height of the block that the row would have to lose to change again: a rebuild need not keep it in memory once that block is deep
+   * enough. Null where anything else may change it.
+   */
+  settledAt: ((row: R) => number | null) | undefined;
 }
 
 export interface LadderDefinition extends Described {
@@ -73,6 +78,7 @@ export function rowTable<R extends object>(definition: {
   key: readonly (keyof R & string)[];
   group?: keyof R & string;
   presentOnly?: boolean;
+  settledAt?: (row: R) => number | null;
   indexes?: readonly string[];
   fillPercent?: number;
 }): RowTableDefinition<R> {
@@ -83,6 +89,7 @@ export function rowTable<R extends object>(definition: {
     key: definition.key,
     group: definition.group,
     presentOnly: definition.presentOnly ?? false,
+    settledAt: definition.settledAt,
     indexes: definition.indexes ?? [],
     fillPercent: definition.fillPercent ?? 100,
   };

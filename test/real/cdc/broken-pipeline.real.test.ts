@@ -83,8 +83,8 @@ beforeAll(async () => {
     LOG_LEVEL: 'error',
   };
   deployment = await startDeployment(shared, {
-    api: { ROLE: 'api,follower' },
-    follower: { ROLE: 'follower' },
+    'api 1': { ROLE: 'api,follower' },
+    'api 2': { ROLE: 'api,follower' },
     'relay 1': { ROLE: 'relay' },
     'relay 2': { ROLE: 'relay' },
     'projector 1': { ROLE: 'projector' },
@@ -95,7 +95,10 @@ beforeAll(async () => {
   });
   ended.push(() => deployment.close());
   for (const ledger of LEDGERS) {
-    loads.push(await startPipelineLoad(() => `${deployment.service('api').url()}/ledgers/${ledger}`));
+    // Each request goes to the other one than the one before, as behind a load balancer.
+    let turn = 0;
+    const api = (): string => `api ${(turn++ % 2) + 1}`;
+    loads.push(await startPipelineLoad(() => `${deployment.service(api()).url()}/ledgers/${ledger}`));
   }
 }, 600_000);
 
@@ -160,7 +163,7 @@ async function connectorStreams(): Promise<void> {
 
 const FAULTS: readonly Fault[] = [
   ...(['SIGKILL', 'SIGTERM'] as const).flatMap((signal) => [
-    ...['api', 'follower', 'relay 1', 'relay 2', 'projector 1', 'projector 2', 'workflow 1'].map((name) => ({
+    ...['api 1', 'api 2', 'relay 1', 'relay 2', 'projector 1', 'projector 2', 'workflow 1'].map((name) => ({
       name: `${name}: ${signal}`,
       run: () => restarted(name, signal),
     })),
@@ -173,8 +176,8 @@ const FAULTS: readonly Fault[] = [
   { name: 'relay 1 hangs, and wakes up again', run: () => paused('relay 1') },
   { name: 'relay 2 hangs, and wakes up again', run: () => paused('relay 2') },
   { name: 'a projector hangs, and wakes up again', run: () => paused('projector 1') },
-  { name: 'a workflow and a follower hang, and wake up again', run: () => paused('workflow 1', 'follower') },
-  { name: 'the API with its follower hangs, and wakes up again', run: () => paused('api') },
+  { name: 'a workflow hangs, and wakes up again', run: () => paused('workflow 1') },
+  { name: 'an API with its follower hangs, and wakes up again', run: () => paused('api 1') },
   { name: 'the network to Kafka: slow, silent, reset', run: () => onTheWire(broker) },
   { name: 'the network to PostgreSQL: slow, silent, reset', run: () => onTheWire(database) },
   { name: 'the network to EventStoreDB: slow, silent, reset', run: () => onTheWire(store) },
@@ -220,7 +223,7 @@ const FAULTS: readonly Fault[] = [
   {
     name: 'Connect and the API at once',
     run: async () => {
-      await Promise.all([restartedPart('connect', 'SIGKILL'), restarted('api', 'SIGKILL')]);
+      await Promise.all([restartedPart('connect', 'SIGKILL'), restarted('api 1', 'SIGKILL')]);
     },
   },
 ];
