@@ -30,7 +30,7 @@ export async function runCdcLatencyBench({ quick }: { quick: boolean }): Promise
   const pipeline = await openPipeline();
   try {
     const own = { LEDGER, KAFKA_GROUP: LEDGER };
-    const api = await pipeline.start({ ...own, ROLE: 'api,follower' });
+    const api = await pipeline.start({ ...own, ROLE: 'api,follower,workflow' });
     const projector = await pipeline.start({ ...own, ROLE: 'projector' });
     await untilFromKafka(projector.url);
     await fundAccounts(api.url);

@@ -6,6 +6,7 @@ import { rebuildProjections } from '../projections/rebuild/rebuild-projections.j
 import { createProjectionRunner, type ProjectionRunner } from '../projections/runner/projection-runner.js';
 import { readProjectionStatus, type ProjectionStatus } from '../projections/status.js';
 import type { LedgerContext } from './process-parts.js';
+import { PROJECTED_CHANNEL } from './projected-listener.js';
 
 /** The read models as the other parts of a process see them. */
 export interface OpenReadModels {
@@ -24,6 +25,8 @@ export function createRunner(context: LedgerContext, feed: OutboxFeed): Projecti
     ledger,
     feed: tracing ? traceFeed(feed, { tracing, system, now: Date.now }) : feed,
     projections: ALL_PROJECTIONS,
+    // Where the API may be in this very process, without Kafka, it is told; NOTIFY would make commits wait for each other.
+    ...(config.kafka === undefined && config.roles.has('api') ? {} : { announceOn: PROJECTED_CHANNEL }),
     rebuild: (names, signal) => rebuildProjections({ pool, ledger, projections: ALL_PROJECTIONS, names, signal }),
     onHalt: (halt) => {
       logger.error({ ...halt, ledger, haltedAt: halt.haltedAt.toString() }, 'a projection has halted');
@@ -44,9 +47,13 @@ export async function openProjector(context: LedgerContext, feed: OutboxFeed): P
 }
 
 /** Read models that other processes keep up to date: where they stand is asked of the database. */
-export function watchReadModels({ ledger, pool, closers }: LedgerContext): OpenReadModels {
+export function watchReadModels({ ledger, pool, projected, closers }: LedgerContext): OpenReadModels {
   const progress = new ProgressTracker(pool, ledger, ALL_PROJECTIONS);
+  const stopListening = projected.on(ledger, () => {
+    progress.ask();
+  });
   closers.add('read models', () => {
+    stopListening();
     progress.close();
     return Promise.resolve();
   });

@@ -7,6 +7,7 @@ import { createPool } from '../platform/postgres/pool.js';
 import { openTracing, type Tracing } from '../platform/tracing.js';
 import { createClosers, type Closers } from './closers.js';
 import { openDatabase } from './open-database.js';
+import { createProjectedListener, type ProjectedListener } from './projected-listener.js';
 
 /** Connections for commands and reads. */
 const APP_CONNECTIONS = 16;
@@ -28,6 +29,8 @@ export interface ProcessParts {
   pool: pg.Pool;
   /** For what follows the log. */
   enginePool: pg.Pool;
+  /** Hears of read models that other processes move. */
+  projected: ProjectedListener;
   metrics: Metrics;
   /** Undefined where OTEL_EXPORTER_OTLP_ENDPOINT is not set. */
   tracing: Tracing | undefined;
@@ -77,6 +80,8 @@ export async function openProcessParts(
       onError: onTrouble,
     });
     closers.add('engine pool', () => enginePool.end());
+    const projected = createProjectedListener(enginePool, onTrouble);
+    closers.add('listener for read models', () => projected.close());
     return {
       config,
       logger,
@@ -90,6 +95,7 @@ export async function openProcessParts(
       },
       pool,
       enginePool,
+      projected,
       metrics: createMetrics(),
       tracing,
       mounts: new Mounts(),

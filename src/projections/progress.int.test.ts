@@ -81,3 +81,38 @@ test('of two answers the one to the later question counts, whichever comes last'
   expect(progress.reached()).toBe(7n);
   progress.close();
 });
+
+test('who waits where another process leads is answered soon, however many others come meanwhile', async () => {
+  await database.ownerPool.query(`UPDATE projection_checkpoint SET position = 9 WHERE ledger = 'main'`);
+  const progress = new ProgressTracker(database.pool, 'main', ALL_PROJECTIONS);
+  let isAnswered = false;
+  const first = progress.waitFor(9n, undefined, 60_000).then((reached) => {
+    isAnswered = true;
+    return reached;
+  });
+  const others: Promise<bigint>[] = [];
+  // Each of them asks for what is not there yet, and more often than the table is looked at.
+  while (!isAnswered) {
+    others.push(progress.waitFor(10n, undefined, 60_000));
+    expect(others.length).toBeLessThan(2_000);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  expect(await first).toBe(9n);
+  progress.close();
+  await Promise.all(others);
+});
+
+test('what is announced is asked for at once; many announcements are one more question', async () => {
+  const late = lateDatabase();
+  const progress = new ProgressTracker(late.database, 'main', ALL_PROJECTIONS);
+  progress.ask();
+  expect(late.letGo).toHaveLength(0);
+  progress.onAdvanced(() => undefined);
+  for (let n = 0; n < 5; n += 1) progress.ask();
+  await until(() => late.letGo.length === 1);
+  for (let n = 0; n < 5; n += 1) progress.ask();
+  late.letGo[0]?.();
+  await until(() => late.letGo.length === 2);
+  late.letGo[1]?.();
+  progress.close();
+});

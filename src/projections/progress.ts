@@ -2,7 +2,10 @@ import { readCheckpoints } from './checkpoint.js';
 import type { Checkpoint } from './checkpoint.js';
 import type { Queryable } from './log-reader.js';
 
-/** How often the checkpoint table is asked while somebody waits and the runner is in another process. */
+/**
+ * How often the checkpoint table is asked while somebody waits and the runner is in another process. A projector that announces its
+ * moves is heard at once; this is for those that do not, and for a lost connection.
+ */
 const WAIT_POLL_MS = 10;
 
 /** How often it is asked for listeners alone. */
@@ -52,7 +55,9 @@ export class ProgressTracker implements Progress {
   #clock = 0;
   #newest = 0;
   #announcing = false;
-  #poll: NodeJS.Timeout | undefined;
+  #poll: { timer: NodeJS.Timeout; atMs: number } | undefined;
+  #asking = false;
+  #askAgain = false;
   #closed = false;
 
   constructor(database: Queryable, ledger: string, projections: readonly { name: string; version: number }[]) {
@@ -136,7 +141,7 @@ export class ProgressTracker implements Progress {
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#poll);
+    clearTimeout(this.#poll?.timer);
     for (const waiter of [...this.#waiters]) waiter.finish();
     this.#listeners.clear();
   }
@@ -153,21 +158,40 @@ export class ProgressTracker implements Progress {
     });
   }
 
+  /** Something has moved in another process: asks the database, once for all that is heard meanwhile. */
+  ask(): void {
+    if (this.#told || this.#closed || (this.#waiters.size === 0 && this.#listeners.size === 0)) return;
+    if (this.#asking) {
+      this.#askAgain = true;
+      return;
+    }
+    this.#asking = true;
+    this.#askAgain = false;
+    // A question that failed is no answer; the waiter's own time limit says so.
+    void this.refresh()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#asking = false;
+        if (this.#askAgain) this.ask();
+        else this.#schedulePoll();
+      });
+  }
+
   /** While nobody in this process tells, ask: often for who waits, seldom for who listens. */
   #schedulePoll(): void {
     if (this.#told || this.#closed || (this.#waiters.size === 0 && this.#listeners.size === 0)) return;
-    clearTimeout(this.#poll);
-    this.#poll = setTimeout(
+    const atMs = performance.now() + (this.#waiters.size > 0 ? WAIT_POLL_MS : LISTEN_POLL_MS);
+    // One that is due sooner stays: who comes later must not put it off.
+    if (this.#poll !== undefined && this.#poll.atMs <= atMs) return;
+    clearTimeout(this.#poll?.timer);
+    const timer = setTimeout(
       () => {
-        // A failed poll is no answer; the waiter's own time limit says so.
-        void this.refresh()
-          .catch(() => undefined)
-          .finally(() => {
-            this.#schedulePoll();
-          });
+        this.#poll = undefined;
+        this.ask();
       },
-      this.#waiters.size > 0 ? WAIT_POLL_MS : LISTEN_POLL_MS,
+      Math.max(0, atMs - performance.now()),
     );
-    this.#poll.unref();
+    timer.unref();
+    this.#poll = { timer, atMs };
   }
 }

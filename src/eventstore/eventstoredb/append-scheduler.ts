@@ -1,21 +1,19 @@
 import type pg from 'pg';
 import { invariant } from '../../platform/assert.js';
-import { PlatformError, RetryableError } from '../../platform/errors.js';
+import { RetryableError } from '../../platform/errors.js';
 import type { AppendLimits } from '../append-limits.js';
-import type { AppendResult, ExpectedRevision } from '../event-store.js';
+import type { AppendResult } from '../event-store.js';
 import { awaitCaughtUp } from './await-caught-up.js';
-import { claimCommands, releaseClaims, type Claim, type ClaimRequest } from './claims.js';
+import { claimCommands, type Claim, type ClaimRequest } from './claims.js';
 import type { EventStoreConnection } from './connection.js';
 import { MAX_RETRY_MS, type EventStoreDbLimits } from './esdb-limits.js';
-import type { EventToStore } from './messages.js';
-import { awaitOutcome, awaitRelayed } from './settle-relayed.js';
+import { FenceCounts } from './fence-counts.js';
 import type { RelayedWaiter } from './relayed-waiter.js';
+import { createRunSender } from './run-sender.js';
 import { selectRuns } from './select-runs.js';
-import { MAX_RUN_EVENTS, readStreamEnd, settleSlot, type SlotCalls, type StreamEnd } from './slots.js';
-import { decodeMetadata } from './stored-metadata.js';
-import { readStoredEvents, sendAppend, type StoredAppend } from './stream-calls.js';
-import { toStoredStream } from './stream-names.js';
-import { eventsToStore, lastRevision, type WaitingAppend } from './waiting-append.js';
+import { awaitOutcome } from './settle-relayed.js';
+import { readStreamEnd, settleSlot, type SlotCalls, type StreamEnd } from './slots.js';
+import { asError, isWaiting, toExpected, type WaitingAppend } from './waiting-append.js';
 
 export interface SchedulerOptions {
   pool: pg.Pool;
@@ -34,9 +32,6 @@ export interface AppendScheduler {
   add(append: WaitingAppend): void;
 }
 
-/** Streams with fences whose number is remembered; another one costs one refused append. */
-const MAX_REMEMBERED_FENCES = 10_000;
-
 /**
  * Brings appends to EventStoreDB: claims their keys (one statement for all that wait), sends what belongs together as one append, finds
  * out what became of it, and answers when the relay has put it into the outbox. Appends of one stream go one after the other.
@@ -47,8 +42,7 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
   const queue: WaitingAppend[] = [];
   const busyStreams = new Set<string>();
   const busyKeys = new Set<string>();
-  /** How far EventStoreDB's revisions are above the ledger's. */
-  const fences = new Map<string, bigint>();
+  const fences = new FenceCounts();
   const endReads = new Map<string, Promise<StreamEnd>>();
   let isReady = false;
   let isGettingReady = false;
@@ -217,7 +211,7 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
   }
 
   function storedExpected({ append }: WaitingAppend): bigint {
-    return (append.expected ?? -1n) + (fences.get(append.stream) ?? 0n);
+    return (append.expected ?? -1n) + fences.of(append.stream);
   }
 
   function free({ append }: WaitingAppend): void {
@@ -243,18 +237,9 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
         case 'held':
           putBack([item], limits.retryMs * 4);
           return;
-        case 'open': {
-          const key = item.append.idempotency?.key ?? '';
-          if ((await settleSlot(calls, key, claim.slot)) === 'applied') {
-            settle(item, await awaitOutcome(waiter, key));
-            return;
-          }
-          item.replaces = claim.attempt;
-          // Its fence, if one was put, moves the stream's end.
-          forgetFences(claim.slot.stream);
-          putBack([item], 0);
+        case 'open':
+          if (!(await isAnswered(item, claim))) putBack([item], 0);
           return;
-        }
         default:
           putBack([item], limits.retryMs);
       }
@@ -266,8 +251,17 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     }
   }
 
-  function forgetFences(stream: string): void {
-    fences.delete(stream);
+  /** Looks into the earlier attempt of its key: that has come to be and is the answer, or never will. */
+  async function isAnswered(item: WaitingAppend, claim: Extract<Claim, { kind: 'open' }>): Promise<boolean> {
+    const key = item.append.idempotency?.key ?? '';
+    if ((await settleSlot(calls, key, claim.slot)) === 'applied') {
+      settle(item, await awaitOutcome(waiter, key));
+      return true;
+    }
+    item.replaces = claim.attempt;
+    // Its fence, if one was put, moves the stream's end.
+    fences.forget(claim.slot.stream);
+    return false;
   }
 
   /** The appends at the front whose keys are ours are sent; the first that is not, and what builds on it, waits or is settled. */
@@ -306,16 +300,8 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
 
   /** Keeps its place before those that build on it. */
   async function settleOdd(item: WaitingAppend, claim: Claim | undefined, back: WaitingAppend[]): Promise<void> {
-    const key = item.append.idempotency?.key ?? '';
     try {
-      if (claim?.kind === 'open') {
-        if ((await settleSlot(calls, key, claim.slot)) === 'applied') {
-          settle(item, await awaitOutcome(waiter, key));
-          return;
-        }
-        item.replaces = claim.attempt;
-        forgetFences(claim.slot.stream);
-      }
+      if (claim?.kind === 'open' && (await isAnswered(item, claim))) return;
       item.notBeforeMs = performance.now() + (claim?.kind === 'held' ? limits.retryMs * 4 : 0);
       back.push(item);
     } catch (error) {
@@ -325,182 +311,10 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     }
   }
 
-  /** @returns appends that are to be sent again, behind those of the run that stand */
-  async function sendRun(run: readonly WaitingAppend[]): Promise<WaitingAppend[]> {
-    const [first] = run;
-    invariant(first !== undefined, 'a run is of one append at least');
-    const { stream } = first.append;
-    const expected = first.storedExpected;
-    const events = run.flatMap((item) => eventsToStore(item));
-    let sent: { answer: StoredAppend; isUnknown: boolean };
-    try {
-      sent = await sendUntilKnown(first, stream, expected, events);
-    } catch (error) {
-      for (const item of run) {
-        free(item);
-        fail(item, asError(error));
-      }
-      return [];
-    }
-    if (sent.answer.kind === 'success') {
-      for (const item of run) confirm(item);
-      return [];
-    }
-    const { actual } = sent.answer;
-    return afterRefusal(run, { stream, expected, events, isUnknown: sent.isUnknown, actual });
-  }
-
-  /** Sends the very same append until it is answered. */
-  async function sendUntilKnown(
-    first: WaitingAppend,
-    stream: string,
-    expected: bigint,
-    events: readonly EventToStore[],
-  ): Promise<{ answer: StoredAppend; isUnknown: boolean }> {
-    let retryMs = limits.retryMs;
-    let isUnknown = false;
-    for (;;) {
-      try {
-        const answer = await sendAppend(connection, {
-          stream: toStoredStream(ledger, stream),
-          expected,
-          events,
-          timeoutMs: limits.callTimeoutMs,
-        });
-        return { answer, isUnknown };
-      } catch (error) {
-        if (!(error instanceof RetryableError)) throw error;
-        onError(error);
-        if (error.facts['happened'] !== false) isUnknown = true;
-        if (performance.now() + retryMs >= first.untilMs) {
-          throw new RetryableError('outcome unknown: the same request may be sent again', {}, { cause: error });
-        }
-        await new Promise((resolve) => setTimeout(resolve, retryMs));
-        retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
-      }
-    }
-  }
-
-  /** The stream is not where the run expected it: perhaps because the run stands there already. */
-  async function afterRefusal(
-    run: readonly WaitingAppend[],
-    sent: { stream: string; expected: bigint; events: readonly EventToStore[]; isUnknown: boolean; actual: bigint },
-  ): Promise<WaitingAppend[]> {
-    const { stream, expected } = sent;
-    try {
-      const count = Math.max(sent.events.length, run.some(({ isRepeated }) => isRepeated) ? MAX_RUN_EVENTS : 0);
-      const there = await readStoredEvents(connection, {
-        stream: toStoredStream(ledger, stream),
-        from: expected + 1n,
-        count,
-        timeoutMs: limits.callTimeoutMs,
-      });
-      let matched = 0;
-      const rest = [...run];
-      for (const item of run) {
-        const ids = item.append.events.map(({ id }) => id);
-        if (!ids.every((id, index) => there[matched + index]?.id === id)) break;
-        matched += ids.length;
-        rest.shift();
-        confirm(item);
-      }
-      if (rest.length === 0) return [];
-      const end = await readStreamEnd(calls, stream);
-      rememberFences(stream, end);
-      return await refuseRest(rest, { ...sent, end, keys: there.map(({ metadata }) => decodeMetadata(metadata).key) });
-    } catch (error) {
-      for (const item of run) {
-        // Those before it may have been answered.
-        if (!isWaiting(item)) continue;
-        free(item);
-        fail(item, asError(error));
-      }
-      return [];
-    }
-  }
-
-  async function refuseRest(
-    rest: readonly WaitingAppend[],
-    seen: { expected: bigint; end: StreamEnd; isUnknown: boolean; keys: readonly (string | undefined)[] },
-  ): Promise<WaitingAppend[]> {
-    const isPassed = seen.end.stored > seen.expected;
-    if (!isPassed && seen.isUnknown) {
-      throw new RetryableError('outcome unknown: the stream ends before the revision that was expected');
-    }
-    for (const item of rest) item.replaces = item.attempt;
-    const [first] = rest;
-    // The stream is where it was expected, but for fences, or behind those of the run that stand.
-    const goOn = isPassed && first?.append.expected === seen.end.revision;
-    const back: WaitingAppend[] = [];
-    const dead: WaitingAppend[] = [];
-    for (const item of rest) {
-      free(item);
-      const key = item.append.idempotency?.key;
-      if (key !== undefined && item.isRepeated && seen.keys.includes(key)) {
-        const result = await awaitOutcome(waiter, key);
-        settle(item, result);
-      } else if (goOn) {
-        back.push(item);
-      } else {
-        dead.push(item);
-      }
-    }
-    if (dead.length > 0 && isPassed) await release(dead);
-    // Not passed and never sent twice: the answer was final. The claim is given back all the same.
-    if (dead.length > 0 && !isPassed) await release(dead.filter(({ isRepeated }) => !isRepeated));
-    for (const item of dead) settle(item, { kind: 'wrong-expected-revision', actual: toExpected(seen.end.revision) });
-    return back;
-  }
-
-  function rememberFences(stream: string, { stored, revision }: StreamEnd): void {
-    if (stored === revision) {
-      fences.delete(stream);
-      return;
-    }
-    const [oldest] = fences.keys();
-    if (fences.size >= MAX_REMEMBERED_FENCES && oldest !== undefined) fences.delete(oldest);
-    fences.set(stream, stored - revision);
-  }
-
-  async function release(items: readonly WaitingAppend[]): Promise<void> {
-    const claims = items.flatMap(({ append, attempt }) =>
-      append.idempotency === undefined ? [] : [{ key: append.idempotency.key, attempt }],
-    );
-    if (claims.length === 0) return;
-    try {
-      await releaseClaims(pool, { ledger, owner, timeoutMs: limits.statementTimeoutMs }, claims);
-    } catch (error) {
-      // Then whoever comes with the key again looks into its attempt.
-      onError(asError(error));
-    }
-  }
-
-  /** It stands in the stream: what builds on it may go, and it is answered when the relay has it. */
-  function confirm(item: WaitingAppend): void {
-    if (item.link) item.link.state = 'appended';
-    void awaitRelayed(
-      { waiter, connection, ledger, timeoutMs: limits.callTimeoutMs },
-      item,
-      lastRevision(item),
-      fences.get(item.append.stream) ?? 0n,
-    )
-      .then(async ({ result, isOfAnotherKey }) => {
-        if (isOfAnotherKey) await release([item]);
-        return result;
-      })
-      .then(
-        (result) => {
-          item.settle(result);
-        },
-        (error: unknown) => {
-          item.settle(asError(error));
-        },
-      )
-      .finally(() => {
-        free(item);
-        schedule();
-      });
-  }
+  const { sendRun, release } = createRunSender({
+    ...{ pool, connection, ledger, owner, limits, calls, fences, waiter, onError },
+    ...{ settle, fail, free, schedule },
+  });
 
   return {
     add(append) {
@@ -508,18 +322,4 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
       schedule();
     },
   };
-}
-
-/** Of an append of events: neither stands it in its stream nor was it answered. */
-function isWaiting({ link }: WaitingAppend): boolean {
-  return link?.state === 'waiting';
-}
-
-function toExpected(revision: bigint): ExpectedRevision {
-  return revision < 0n ? 'no-stream' : revision;
-}
-
-function asError(error: unknown): Error {
-  if (error instanceof PlatformError || error instanceof Error) return error;
-  return new Error(String(error));
 }

@@ -1,5 +1,5 @@
 import type { ChainLink } from '../append-chains.js';
-import type { AppendResult } from '../event-store.js';
+import type { AppendResult, ExpectedRevision } from '../event-store.js';
 import type { PreparedAppend } from '../prepare-append.js';
 import { OWN_METADATA_BYTES } from './esdb-limits.js';
 import { encodeMetadata } from './stored-metadata.js';
@@ -55,4 +55,18 @@ export function eventsToStore({ append, attempt }: WaitingAppend): EventToStore[
 
 export function lastRevision({ append }: WaitingAppend): bigint {
   return (append.expected ?? -1n) + BigInt(append.events.length);
+}
+
+/** Of an append of events: neither stands it in its stream nor was it answered. */
+export function isWaiting({ link }: WaitingAppend): boolean {
+  return link?.state === 'waiting';
+}
+
+export function toExpected(revision: bigint): ExpectedRevision {
+  return revision < 0n ? 'no-stream' : revision;
+}
+
+export function asError(error: unknown): Error {
+  if (error instanceof Error) return error;
+  return new Error(String(error));
 }

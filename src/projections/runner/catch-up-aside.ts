@@ -26,7 +26,7 @@ export async function catchUpAside(
       progress.tell(lane.names, lane.position);
       halted.push(...halts);
     };
-    const lane = await gatherLane(options.ledger, client, behind, signal, report);
+    const lane = await gatherLane(options, client, behind, signal, report);
     while (lane !== undefined && lane.names.length > 0 && main.position - lane.position > BigInt(CATCH_UP_BATCH)) {
       if (signal.aborted) break;
       report(lane, await lane.apply(await readLog(client, options.ledger, lane.position, CATCH_UP_BATCH)));

@@ -17,7 +17,7 @@ export interface Ready {
 
 /** One lane with everybody at the position of the foremost. Stragglers catch up here, the rearmost first. */
 export async function gatherLane(
-  ledger: string,
+  { ledger, announceOn }: { ledger: string; announceOn?: string | undefined },
   client: pg.PoolClient,
   ready: readonly Ready[],
   signal: AbortSignal,
@@ -44,6 +44,7 @@ export async function gatherLane(
         position,
         context,
         guarded: true,
+        announceOn,
       });
     } else {
       lane.join([member]);

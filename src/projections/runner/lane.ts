@@ -32,6 +32,8 @@ export interface LaneOptions {
   context: ChainContext;
   /** False in a rebuild: nobody else writes there, and no checkpoint moves. */
   guarded: boolean;
+  /** Channel on which moves of the checkpoints are told to other processes. */
+  announceOn?: string | undefined;
 }
 
 interface Member {
@@ -186,8 +188,10 @@ export class Lane {
   #finish(members: readonly Member[], from: bigint, to: bigint): { expression: string; values: unknown[] } {
     if (!this.#options.guarded) return { expression: '1', values: [] };
     const { tip, policy } = this.#assembler.context;
+    const { announceOn } = this.#options;
+    const announce = announceOn === undefined ? '' : `, pg_notify('${announceOn}', $1::text || ':' || $5::bigint)`;
     return {
-      expression: 'advance_checkpoints($1, $2::text[], $3::bigint[], $4, $5, $6::integer, $7, $8::jsonb, $9::bigint)',
+      expression: `advance_checkpoints($1::text, $2::text[], $3::bigint[], $4, $5::bigint, $6::integer, $7, $8::jsonb, $9::bigint)${announce}`,
       values: [
         this.#options.ledger,
         members.map(({ runtime }) => runtime.projection.name),

@@ -39,6 +39,8 @@ export interface ProjectionRunnerOptions {
   ledger: string;
   feed: OutboxFeed;
   projections: readonly Projection[];
+  /** Channel of `pg_notify` on which each move of the checkpoints is told to other processes, as `ledger:position`. */
+  announceOn?: string;
   /** Rebuilds projections whose tables are of another version; see `rebuildProjections`. A `CannotProjectError` halts that projection. */
   rebuild: (names: readonly string[], signal: AbortSignal) => Promise<void>;
   /** A projection stopped, for the log and for health. */
@@ -229,7 +231,7 @@ async function follow(
   const halted = (halts: readonly Halt[]): void => {
     for (const halt of halts) options.onHalt?.(halt);
   };
-  const lane = await gatherLane(ledger, client, ready, signal, (stragglers, halts) => {
+  const lane = await gatherLane(options, client, ready, signal, (stragglers, halts) => {
     progress.tell(stragglers.names, stragglers.position);
     halted(halts);
   });

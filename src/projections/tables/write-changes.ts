@@ -32,7 +32,7 @@ export function writeStatement(
     if (changes.closes.length > 0) parts.push(closePart(schema, table, changes.closes, values));
   }
   const text = parts.length === 0 ? '' : `WITH ${parts.map((part, i) => `w${i} AS (${part})`).join(', ')} `;
-  return { text: `${text}SELECT ${finish.expression} AS finished`, values };
+  return { text: `${text}SELECT ${finish.expression}`, values };
 }
 
 function insertPart(
