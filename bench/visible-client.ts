@@ -1,43 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { Agent, request } from 'node:http';
+import { agent, post, type Reply } from './keep-alive-post.js';
 
 /**
  * Client of the visibility bench, in a process of its own. Sends transfers at a fixed rate, and as soon as one is acknowledged
  * asks for the receiver's balance at that very position. Started with a port, the rate per second, and how many; prints what it
  * measured as one line of JSON.
  */
-const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 const ACCOUNTS = 20;
-
-interface Reply {
-  status: number;
-  body: string;
-}
-
-function post(port: number, path: string, body: string, headers: Record<string, string>): Promise<Reply> {
-  return new Promise((resolve, reject) => {
-    const outgoing = request(
-      {
-        agent,
-        port,
-        path,
-        host: '127.0.0.1',
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...headers },
-      },
-      (incoming) => {
-        let text = '';
-        incoming.setEncoding('utf8');
-        incoming.on('data', (part: string) => (text += part));
-        incoming.on('end', () => {
-          resolve({ status: incoming.statusCode ?? 0, body: text });
-        });
-      },
-    );
-    outgoing.on('error', reject);
-    outgoing.end(body);
-  });
-}
 
 const QUERY = 'query ($id: ID!) { account(id: $id) { availableSats } }';
 

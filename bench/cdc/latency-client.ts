@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
+import { agent, post } from '../keep-alive-post.js';
 
 /**
  * Client of the latency bench, in a process of its own. Sends transfers at a fixed rate. From the acknowledgement of each it measures two things:
@@ -10,6 +11,7 @@ const [url, brokers, topic, ledger, rate, count] = process.argv.slice(2);
 if (url === undefined || brokers === undefined || topic === undefined || ledger === undefined) {
   throw new Error('usage: latency-client <url> <brokers> <topic> <ledger> <rate> <count>');
 }
+const port = Number(new URL(url).port);
 const ACCOUNTS = 20;
 const QUERY = 'query ($id: ID!) { account(id: $id) { availableSats } }';
 
@@ -36,6 +38,7 @@ await joined;
 // The first fetch may begin at an offset that is still looked up.
 await new Promise((resolve) => setTimeout(resolve, 2000));
 process.stdout.write(`${JSON.stringify(await run(Number(rate), Number(count)))}\n`);
+agent.destroy();
 await consumer.disconnect();
 
 async function run(ratePerSecond: number, commands: number): Promise<object> {
@@ -51,12 +54,18 @@ async function run(ratePerSecond: number, commands: number): Promise<object> {
       (async () => {
         const to = `account-${(n + 1) % ACCOUNTS}`;
         const transfer = { fromAccountId: `account-${n % ACCOUNTS}`, toAccountId: to, amountSats: '1' };
-        const sent = await post('/v1/transfers', transfer, { 'idempotency-key': `${prefix}-${n}` });
+        const key = { 'idempotency-key': `${prefix}-${n}` };
+        const sent = await post(port, '/v1/transfers', JSON.stringify(transfer), key);
+        if (sent.status !== 201) throw new Error(`transfer answered ${sent.status}: ${sent.body}`);
         const at = performance.now();
-        const { position } = sent as { position: string };
+        const { position } = JSON.parse(sent.body) as { position: string };
         acknowledged.set(position, at);
-        await post('/graphql', { query: QUERY, variables: { id: to } }, { 'ledger-min-position': position });
+        const query = JSON.stringify({ query: QUERY, variables: { id: to } });
+        const answer = await post(port, '/graphql', query, { 'ledger-min-position': position });
         visible.push(performance.now() - at);
+        const reached = /"position":"(\d+)"/.exec(answer.body)?.[1] ?? '0';
+        if (answer.status !== 200 || BigInt(reached) < BigInt(position))
+          throw new Error(`read answered ${answer.body}`);
       })(),
     );
   }
@@ -68,17 +77,6 @@ async function run(ratePerSecond: number, commands: number): Promise<object> {
   }
   const bare = [...acknowledged].map(([position, at]) => (arrived.get(position) ?? NaN) - at);
   return { visible: percentiles(visible), bare: percentiles(bare) };
-}
-
-async function post(path: string, body: object, headers: Record<string, string>): Promise<unknown> {
-  const response = await fetch(`${url}${path}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify(body),
-  });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(`${path} answered ${response.status}: ${JSON.stringify(answer)}`);
-  return answer;
 }
 
 function percentiles(values: number[]): { p50: number; p99: number } {

@@ -102,6 +102,26 @@ test('who waits where another process leads is answered soon, however many other
   await Promise.all(others);
 });
 
+test('the tip comes with the checkpoints where another process leads, and what was just asked is not asked again', async () => {
+  await database.ownerPool.query(
+    `UPDATE projection_checkpoint SET position = 9, tip_height = 3, tip_hash = 'aa' WHERE ledger = 'main'`,
+  );
+  const progress = new ProgressTracker(database.pool, 'main', ALL_PROJECTIONS);
+  await progress.refresh();
+  expect(progress.tipAt(9n)).toEqual({ height: 3, hash: 'aa' });
+  // One of them is behind, as while it is rebuilt: the tip is that of its position.
+  await database.ownerPool.query(
+    `UPDATE projection_checkpoint SET position = 8, tip_height = 2, tip_hash = 'bb' WHERE ledger = 'main' AND name = $1`,
+    [names[0]],
+  );
+  await progress.refresh(60_000);
+  expect(progress.reached()).toBe(9n);
+  await progress.refresh();
+  expect(progress.reached()).toBe(8n);
+  expect([8n, 9n].map((position) => progress.tipAt(position))).toEqual([{ height: 2, hash: 'bb' }, undefined]);
+  progress.close();
+});
+
 test('what is announced is asked for at once; many announcements are one more question', async () => {
   const late = lateDatabase();
   const progress = new ProgressTracker(late.database, 'main', ALL_PROJECTIONS);

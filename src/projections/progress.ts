@@ -24,10 +24,10 @@ export interface Progress {
   waitFor(position: bigint, names: readonly string[] | undefined, timeoutMs: number): Promise<bigint>;
   /** Lowest position that `names` have reached, as far as this process knows; 0n where one is not there or being rebuilt. */
   reached(names?: readonly string[]): bigint;
-  /** The chain's tip as of this position where this process knows it: at the last one that the runner told. Null: no chain yet. */
+  /** The chain's tip as of this position where this process knows it: at the last one that it was told or has read. Null: no chain yet. */
   tipAt(position: bigint): ChainTip | null | undefined;
-  /** As `reached`, asked of the database. */
-  refresh(): Promise<void>;
+  /** As `reached`, asked of the database; not asked again where the last question is not older than that. */
+  refresh(maxAgeMs?: number): Promise<void>;
   /** Calls back after positions moved, once for many moves. Returns the way to stop it. */
   onAdvanced(listener: (position: bigint) => void): () => void;
   close(): void;
@@ -54,6 +54,8 @@ export class ProgressTracker implements Progress {
   /** Counts questions and news; `#newest` is the latest that counted. */
   #clock = 0;
   #newest = 0;
+  /** When the last question was put that is answered by now. */
+  #askedAtMs = -Infinity;
   #announcing = false;
   #poll: { timer: NodeJS.Timeout; atMs: number } | undefined;
   #asking = false;
@@ -93,6 +95,11 @@ export class ProgressTracker implements Progress {
       if (checkpoint !== undefined && isUsable) this.#positions.set(name, checkpoint.position);
       else this.#positions.delete(name);
     }
+    const lowest = this.reached();
+    const there = this.#names.map((name) => checkpoints.get(name)).find((each) => each?.position === lowest);
+    if (there !== undefined && this.#positions.get(there.name) === lowest) {
+      this.#tip = { position: lowest, tip: there.context.tip };
+    }
     this.#moved();
   }
 
@@ -109,9 +116,12 @@ export class ProgressTracker implements Progress {
     return this.#tip?.position === position ? this.#tip.tip : undefined;
   }
 
-  async refresh(): Promise<void> {
+  async refresh(maxAgeMs = -1): Promise<void> {
+    const askedAtMs = performance.now();
+    if (askedAtMs - this.#askedAtMs <= maxAgeMs) return;
     const asked = ++this.#clock;
     this.take(await readCheckpoints(this.#database, this.#ledger), asked);
+    this.#askedAtMs = Math.max(this.#askedAtMs, askedAtMs);
   }
 
   async waitFor(position: bigint, names: readonly string[] | undefined, timeoutMs: number): Promise<bigint> {

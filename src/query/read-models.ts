@@ -2,6 +2,9 @@ import type { Progress } from '../projections/progress.js';
 import type { ProjectionStatus } from '../projections/status.js';
 import type { ReadModels } from './ports.js';
 
+/** Who has just waited for a move need not ask once more where the read models are. */
+const FRESH_MS = 5;
+
 export interface ReadModelsOptions {
   progress: Progress;
   status: () => Promise<ProjectionStatus[]>;
@@ -13,7 +16,7 @@ export interface ReadModelsOptions {
 export function createReadModels({ progress, status, isToldHere }: ReadModelsOptions): ReadModels {
   return {
     reached: async (names) => {
-      if (!isToldHere()) await progress.refresh();
+      if (!isToldHere()) await progress.refresh(FRESH_MS);
       return progress.reached(names);
     },
     tipAt: (position) => progress.tipAt(position),

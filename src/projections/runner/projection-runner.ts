@@ -109,7 +109,7 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
     waitFor: (position, names, timeoutMs) => progress.waitFor(position, names, timeoutMs),
     reached: (names) => progress.reached(names),
     tipAt: (position) => progress.tipAt(position),
-    refresh: () => progress.refresh(),
+    refresh: (maxAgeMs) => progress.refresh(maxAgeMs),
     onAdvanced: (listener) => progress.onAdvanced(listener),
     close: () => {
       progress.close();
