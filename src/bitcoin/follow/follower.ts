@@ -14,6 +14,7 @@ import { BelowStartError, InvalidBlockError, troubleOf } from './follower-errors
 import type { FollowerStatus } from './follower-status.js';
 import { createLedgerView } from './ledger-view.js';
 import { openChain, type ChainSettings } from './open-chain.js';
+import { createPauses, DEFAULT_PAUSES, type PauseLimits } from './pauses.js';
 import { DEFAULT_PLAN_LIMITS, planChange, type PlanLimits } from './plan-change.js';
 import { createSpeedometer } from './speedometer.js';
 
@@ -40,27 +41,6 @@ export interface FollowerDeps extends ChainSettings {
   onInvalidBlock?: (block: InvalidBlock) => Promise<void> | void;
   limits?: Partial<WriteLimits & FetchLimits & PlanLimits & PauseLimits>;
 }
-
-export interface PauseLimits {
-  /** The source is asked for its tip at least this often, because wake-ups may be dropped. */
-  pollMs: number;
-  /** The source is checked anew so often: a node may be pruned, or be another one behind its address, while it is followed. */
-  recheckMs: number;
-  /** A standby asks so often whether it is its turn: what a change of turns costs. */
-  standbyMs: number;
-  /** First pause where asking again can help; doubled each time. */
-  firstPauseMs: number;
-  longestPauseMs: number;
-}
-
-const DEFAULT_PAUSES: Readonly<PauseLimits> = {
-  pollMs: 1_000,
-  // One batch of three small calls; far less than a node takes to prune what lies a day back.
-  recheckMs: 60_000,
-  standbyMs: 250,
-  firstPauseMs: 200,
-  longestPauseMs: 30_000,
-};
 
 /** Plans that another follower spoiled, before a pause is made. */
 const MAX_SPOILED_PLANS = 20;
@@ -97,7 +77,7 @@ interface Waiter {
 export function createFollower(deps: FollowerDeps): Follower {
   const { ledger, network, outbox, hasTurn = () => true } = deps;
   const store = writeInTurn(deps.store, hasTurn);
-  const pauses = { ...DEFAULT_PAUSES, ...deps.limits };
+  const pauseLimits = { ...DEFAULT_PAUSES, ...deps.limits };
   const planLimits = { ...DEFAULT_PLAN_LIMITS, ...deps.limits };
   const fetchLimits = { ...DEFAULT_FETCH_LIMITS, ...deps.limits };
   const view = createLedgerView(network, store, outbox);
@@ -107,8 +87,8 @@ export function createFollower(deps: FollowerDeps): Follower {
   const committedListeners = new Set<(change: CommittedChange) => void>();
   const speed = createSpeedometer(deps.now);
   const waiters: Waiter[] = [];
-  let wake: () => void = () => undefined;
-  let woken = false;
+  const { signal } = stopping;
+  const pauses = createPauses(pauseLimits, { random: deps.random, signal, hasWaiters: () => waiters.length > 0 });
   let running: Promise<void> | undefined;
   let ended: { error: Error | undefined } | undefined;
   let sourceCheckedMs = -Infinity;
@@ -147,7 +127,7 @@ export function createFollower(deps: FollowerDeps): Follower {
   /** One look at the source, and what follows from it. Returns true when there may be more to do at once. */
   async function pass(): Promise<boolean> {
     await view.catchUp();
-    if (deps.now() - sourceCheckedMs >= pauses.recheckMs) {
+    if (deps.now() - sourceCheckedMs >= pauseLimits.recheckMs) {
       await source.check();
       sourceCheckedMs = deps.now();
     }
@@ -182,7 +162,6 @@ export function createFollower(deps: FollowerDeps): Follower {
           deepestReorg: Math.max(status.deepestReorg, depth),
           finalityBroken: status.finalityBroken || depth >= deps.finalityDepth,
         });
-        const { signal } = stopping;
         const invalid = await executePlan(plan, { view, writer, outbox, source, fetchLimits, signal });
         if (invalid) {
           await deps.onInvalidBlock?.(invalid);
@@ -213,15 +192,14 @@ export function createFollower(deps: FollowerDeps): Follower {
 
   async function run(): Promise<void> {
     const stopWaking = source.onWake(() => {
-      woken = true;
-      wake();
+      pauses.wake();
     });
     const served: Waiter[] = [];
     let failures = 0;
     let spoiled = 0;
     try {
       while (!stopping.signal.aborted) {
-        woken = false;
+        pauses.begin();
         served.push(...waiters.splice(0));
         try {
           if (!hasTurn()) {
@@ -233,11 +211,11 @@ export function createFollower(deps: FollowerDeps): Follower {
           spoiled = 0;
           if (isMore) continue;
           for (const { resolve } of served.splice(0)) resolve();
-          await pause(pauses.pollMs);
+          await pauses.pause(pauseLimits.pollMs);
         } catch (error) {
           if (error instanceof AnotherWriterError) {
             // No trouble: what the other one wrote is what we were about to. Who waits here goes on waiting.
-            if (++spoiled % MAX_SPOILED_PLANS === 0) await pause(pauseMs(1));
+            if (++spoiled % MAX_SPOILED_PLANS === 0) await pauses.pause(pauses.afterFailures(1));
             continue;
           }
           if (stopping.signal.aborted && error instanceof RetryableError) break;
@@ -247,7 +225,7 @@ export function createFollower(deps: FollowerDeps): Follower {
           if (state === 'halted' && !(error instanceof BelowStartError)) throw error;
           sourceCheckedMs = -Infinity;
           failures += 1;
-          await pause(pauseMs(failures));
+          await pauses.pause(pauses.afterFailures(failures));
         }
       }
     } finally {
@@ -261,25 +239,7 @@ export function createFollower(deps: FollowerDeps): Follower {
     for (const { reject } of served) reject(new RetryableError('another process follows the chain'));
     await view.catchUp();
     report({ state: 'standby', detail: 'Another process follows the chain.' });
-    await pause(pauses.standbyMs);
-  }
-
-  function pauseMs(failures: number): number {
-    const longest = Math.min(pauses.longestPauseMs, pauses.firstPauseMs * 2 ** Math.min(failures - 1, 20));
-    return longest * (0.5 + deps.random() / 2);
-  }
-
-  /** Until so much time has passed, something wakes the follower, or it is to stop. */
-  async function pause(ms: number): Promise<void> {
-    if (woken || waiters.length > 0 || stopping.signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    wake = () => undefined;
+    await pauses.pause(pauseLimits.standbyMs);
   }
 
   function end(thrown?: unknown): void {
@@ -305,7 +265,7 @@ export function createFollower(deps: FollowerDeps): Follower {
     },
     async stop() {
       stopping.abort();
-      wake();
+      pauses.wake();
       await running;
     },
     status: () => status,
@@ -324,7 +284,7 @@ export function createFollower(deps: FollowerDeps): Follower {
           return;
         }
         waiters.push({ resolve, reject });
-        wake();
+        pauses.wake();
       }),
     chain: () => view.chain,
   };

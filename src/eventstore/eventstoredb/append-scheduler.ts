@@ -4,7 +4,8 @@ import { RetryableError } from '../../platform/errors.js';
 import type { AppendLimits } from '../append-limits.js';
 import type { AppendResult } from '../event-store.js';
 import { awaitCaughtUp } from './await-caught-up.js';
-import { claimCommands, type Claim, type ClaimRequest } from './claims.js';
+import { toRequests } from './claim-requests.js';
+import { claimCommands, type Claim } from './claims.js';
 import type { EventStoreConnection } from './connection.js';
 import { MAX_RETRY_MS, type EventStoreDbLimits } from './esdb-limits.js';
 import { FenceCounts } from './fence-counts.js';
@@ -196,18 +197,6 @@ export function createAppendScheduler(options: SchedulerOptions): AppendSchedule
     for (const item of rejections) void settleClaim(item, claims.get(item));
     for (const run of runs) void processRun(run, claims);
     schedule();
-  }
-
-  function toRequests(run: readonly WaitingAppend[]): ClaimRequest[] {
-    const [first] = run;
-    return run.flatMap(({ append, attempt, replaces }) => {
-      if (append.idempotency === undefined || first === undefined) return [];
-      const { key, requestHash, outcomeJson } = append.idempotency;
-      const isRejection = append.expected === null;
-      // All of a run are sent as one: where its first can come to be, there they can.
-      const slot = isRejection ? undefined : { stream: append.stream, expected: first.storedExpected };
-      return [{ key, requestHash, slot, attempt, replaces, outcomeJson: isRejection ? outcomeJson : undefined }];
-    });
   }
 
   function storedExpected({ append }: WaitingAppend): bigint {

@@ -6,7 +6,8 @@ import type { RecordedEvent } from '../../eventstore/event-store.js';
 import { FatalError, RetryableError } from '../../platform/errors.js';
 import type { Outbox } from '../outbox.js';
 import type { FeedObserver } from './feed-observer.js';
-import { createLedgerFeed, type LedgerFeedLimits } from './ledger-feed.js';
+import type { LedgerFeedLimits } from './ledger-feed-limits.js';
+import { createLedgerFeed } from './ledger-feed.js';
 import type { OutboxMessage } from './message.js';
 
 const upcaster = createUpcaster({ AccountOpened: 1 }, {});
