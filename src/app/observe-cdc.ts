@@ -35,12 +35,18 @@ export function observeSlot(metrics: LedgerMetrics, { pool, slot: name }: { pool
   metrics.observe('slot_kept_bytes', 'Bytes of WAL that PostgreSQL keeps on disk for the connector.', ['slot'], () =>
     bytes(slot?.kept),
   );
-  metrics.beforeScrape(async () => {
-    const query = { name: 'replication-slot', text: SQL, values: [name] };
-    const [row] = await queryRows<{ slot: SlotRow }>(pool, query, 'look at the replication slot');
-    slot = row?.slot;
-    state = stateOf(slot);
-  });
+  metrics.beforeScrape(
+    async () => {
+      const query = { name: 'replication-slot', text: SQL, values: [name] };
+      const [row] = await queryRows<{ slot: SlotRow }>(pool, query, 'look at the replication slot');
+      slot = row?.slot;
+      state = stateOf(slot);
+    },
+    () => {
+      slot = undefined;
+      state = undefined;
+    },
+  );
 }
 
 function stateOf(slot: SlotRow | undefined): SlotState {

@@ -14,15 +14,15 @@ export interface Observed {
 
 /** The ledger's own metrics. What comes from the database is read once per scrape; the gauges then only report it. */
 export function observeLedger(metrics: LedgerMetrics, { follower, status, outbox, ages }: Observed): void {
-  let head = 0n;
+  let head: bigint | undefined;
   let projections: ProjectionStatus[] = [];
   let oldest: ReadonlyMap<string, number> = new Map();
   const perProjection = (value: (of: ProjectionStatus) => bigint | number) => () =>
     projections.map((of) => ({ labels: { projection: of.name }, value: Number(value(of)) }));
 
-  metrics.observe('outbox_head_position', 'Position of the last event of the log.', [], () => [
-    { value: Number(head) },
-  ]);
+  metrics.observe('outbox_head_position', 'Position of the last event of the log.', [], () =>
+    head === undefined ? [] : [{ value: Number(head) }],
+  );
   metrics.observe(
     'projection_position',
     'Position that a read model has reached.',
@@ -47,10 +47,17 @@ export function observeLedger(metrics: LedgerMetrics, { follower, status, outbox
     ['projection'],
     () => [...oldest].map(([projection, value]) => ({ labels: { projection }, value })),
   );
-  metrics.beforeScrape(async () => {
-    [head, projections] = await Promise.all([outbox.head(), status()]);
-    oldest = await ages(projections);
-  });
+  metrics.beforeScrape(
+    async () => {
+      [head, projections] = await Promise.all([outbox.head(), status()]);
+      oldest = await ages(projections);
+    },
+    () => {
+      head = undefined;
+      projections = [];
+      oldest = new Map();
+    },
+  );
   if (follower !== undefined) observeFollower(metrics, follower);
 }
 

@@ -40,9 +40,15 @@ export function observePayments(
   metrics.observe('fees_sats', 'What the fees of the network have cost the house.', [], () =>
     summary === undefined ? [] : [{ value: Number(summary.feesSats) }],
   );
-  metrics.beforeScrape(async () => {
-    if (now() - readAt < MIN_AGE_MS) return;
-    readAt = now();
-    summary = await read();
-  });
+  metrics.beforeScrape(
+    async () => {
+      if (now() - readAt < MIN_AGE_MS) return;
+      readAt = now();
+      summary = await read();
+    },
+    () => {
+      summary = undefined;
+      readAt = -Infinity;
+    },
+  );
 }

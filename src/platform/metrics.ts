@@ -19,8 +19,11 @@ export interface LedgerMetrics {
   /** A gauge whose values are read at each scrape. */
   observe(name: string, help: string, labelNames: readonly string[], read: ReadValues): void;
   counter(name: string, help: string, labelNames?: readonly string[]): MeasuredCounter;
-  /** Called before each scrape, for what has to be asked for; the gauges then only report it. */
-  beforeScrape(refresh: () => Promise<void>): void;
+  /**
+   * Called before each scrape, for what has to be asked for; the gauges then only report it. Where asking fails, or takes too long, the
+   * scrape is answered all the same: `forget` is called, so that the gauges report nothing rather than what was.
+   */
+  beforeScrape(refresh: () => Promise<void>, forget: () => void): void;
 }
 
 export interface MeasuredCounter {
@@ -32,12 +35,20 @@ interface GaugeReader {
   read: ReadValues;
 }
 
-export function createMetrics(): Metrics {
+/** What has not answered by then is left out of the scrape: Prometheus gives up after ten seconds. */
+const REFRESH_TIMEOUT_MS = 5_000;
+
+export function createMetrics(options: { refreshTimeoutMs?: number } = {}): Metrics {
+  const { refreshTimeoutMs = REFRESH_TIMEOUT_MS } = options;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'tallystick_' });
   const gauges = new Map<string, GaugeReader[]>();
   const counters = new Map<string, Counter>();
-  const refreshers: (() => Promise<void>)[] = [];
+  const refreshers: { refresh: () => Promise<void>; forget: () => void }[] = [];
+  const failures = measuredBy({}).counter(
+    'scrape_failures_total',
+    'Times that something could not be asked for a scrape, and was left out of it: the database was away, or slow.',
+  );
 
   function gaugeReaders(name: string, help: string, labelNames: readonly string[]): GaugeReader[] {
     const known = gauges.get(name);
@@ -91,8 +102,8 @@ export function createMetrics(): Metrics {
           },
         };
       },
-      beforeScrape: (refresh) => {
-        refreshers.push(refresh);
+      beforeScrape: (refresh, forget) => {
+        refreshers.push({ refresh, forget });
       },
     };
   }
@@ -102,8 +113,32 @@ export function createMetrics(): Metrics {
     ofProcess: () => measuredBy({}),
     counter: (name, help, labelNames = []) => counterOf(name, help, labelNames),
     scrape: async () => {
-      await Promise.all(refreshers.map((refresh) => refresh()));
+      await Promise.all(
+        refreshers.map(async ({ refresh, forget }) => {
+          try {
+            await within(refreshTimeoutMs, refresh());
+          } catch {
+            // Told by the counter: whoever scrapes is the one to tell.
+            failures.inc();
+            forget();
+          }
+        }),
+      );
       return { contentType: registry.contentType, text: await registry.metrics() };
     },
   };
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`not answered within ${ms} ms`));
+    }, ms);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
