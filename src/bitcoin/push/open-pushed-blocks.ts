@@ -50,15 +50,16 @@ export async function openPushedBlocks(
     if (kept?.invalid) return refused(kept.invalid);
     const connectedHeight = follower.chain()?.heightOf(hash);
     const wasKnown = kept !== undefined || connectedHeight !== undefined;
-    const change: Pick<CommittedChange, 'disconnected' | 'connected'> = { disconnected: [], connected: [] };
+    const before = follower.chain()?.tip.hash;
+    const own: Pick<CommittedChange, 'disconnected' | 'connected'> = { disconnected: [], connected: [] };
     let position: bigint | undefined;
     const stopListening = follower.onCommitted((committed) => {
       for (const off of committed.disconnected) {
         // What was connected and taken off again by the same push is neither.
-        if (change.connected.at(-1)?.hash === off) change.connected.pop();
-        else change.disconnected.push(off);
+        if (own.connected.at(-1)?.hash === off) own.connected.pop();
+        else own.disconnected.push(off);
       }
-      change.connected.push(...committed.connected);
+      own.connected.push(...committed.connected);
       position = committed.position;
     });
     try {
@@ -79,8 +80,12 @@ export async function openPushedBlocks(
     } finally {
       stopListening();
     }
-    const connected = change.connected.map((block) => block.hash);
-    const { disconnected } = change;
+    const isOwn = own.connected.some((block) => block.hash === hash);
+    // Kept by us, another process may have been faster to connect it.
+    const { connected, disconnected } =
+      isOwn || wasKnown || follower.chain()?.heightOf(hash) === undefined
+        ? { connected: own.connected.map((block) => block.hash), disconnected: own.disconnected }
+        : changeSince(before, hash);
     return {
       kind: 'accepted',
       hash,
@@ -96,6 +101,26 @@ export async function openPushedBlocks(
       connected,
       position: position ?? follower.status().position,
     };
+  }
+
+  /** What differs between the chain with this tip and the present one, which holds the block. */
+  function changeSince(tip: string | undefined, block: string): { disconnected: string[]; connected: string[] } {
+    const chain = follower.chain();
+    const disconnected: string[] = [];
+    let hash = tip;
+    while (hash !== undefined && chain?.heightOf(hash) === undefined) {
+      disconnected.push(hash);
+      hash = source.kept(hash)?.prevHash;
+    }
+    const fork = hash === undefined ? undefined : chain?.heightOf(hash);
+    const connected: string[] = [];
+    for (let height = (fork ?? -1) + 1; fork !== undefined && height <= (chain?.tip.height ?? -1); height += 1) {
+      const connectedHash = chain?.hashAt(height);
+      if (connectedHash !== undefined) connected.push(connectedHash);
+    }
+    // Where it stands on is not known here any more.
+    if (!connected.includes(block)) connected.push(block);
+    return { disconnected, connected };
   }
 
   /** Follows the kept blocks to the branch with the most work; one that cannot be connected is struck out, and the next tried. */

@@ -225,24 +225,34 @@ test('raw blocks far below the tip are forgotten, their chain is not; a start bl
 });
 
 test('of two processes each takes blocks that stand on what the other has kept, side branches too', async () => {
-  const one = await open();
-  const two = await open(one.ledger);
-  const blocks = grow(GENESIS, 6);
+  // They look so often that each now and then connects what the other has just kept.
+  const one = await open(undefined, { limits: { pollMs: 1 } });
+  const two = await open(one.ledger, { limits: { pollMs: 1 } });
+  const blocks = grow(GENESIS, 40);
   for (const [index, { raw }] of blocks.entries()) {
     const outcome = await (index % 2 === 0 ? one : two).pushed.submit(raw);
-    expect(outcome).toMatchObject({ kind: 'accepted', height: index + 1, outcome: 'connected' });
+    expect(outcome).toMatchObject({ kind: 'accepted', height: index + 1, outcome: 'connected', disconnected: [] });
+    expect(outcome.kind === 'accepted' && outcome.connected.at(-1)).toBe(blocks[index]?.hash);
   }
   // What one has kept is known to the other.
   const [first] = blocks;
   if (!first) throw new Error('no block');
   expect(await two.pushed.submit(first.raw)).toMatchObject({ outcome: 'already-known' });
-  const branch = grow(first, 6, 'side');
+  const branch = grow(blocks[34] ?? first, 6, 'side');
   const outcomes: PushOutcome[] = [];
-  for (const [index, { raw }] of branch.entries())
+  for (const [index, { raw }] of branch.entries()) {
     outcomes.push(await (index % 2 === 0 ? two : one).pushed.submit(raw));
+  }
   expect(outcomesOf(outcomes)).toEqual([...Array.from({ length: 5 }, () => 'side-branch'), 'reorganised']);
+  expect(outcomes.at(-1)).toMatchObject({
+    disconnected: blocks
+      .slice(35)
+      .reverse()
+      .map(({ hash }) => hash),
+    connected: branch.map(({ hash }) => hash),
+  });
   for (const { follower } of [one, two]) {
-    await expect.poll(() => follower.status().tip).toEqual({ hash: branch.at(-1)?.hash, height: 7 });
+    await expect.poll(() => follower.status().tip).toEqual({ hash: branch.at(-1)?.hash, height: 41 });
   }
 });
 
