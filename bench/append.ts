@@ -8,7 +8,7 @@ import {
   jsonbArray,
   textArray,
   uuidArray,
-} from '../src/eventstore/binary-array.js';
+} from '../src/platform/postgres/binary-array.js';
 import type { EventStore, ExpectedRevision, NewEvent } from '../src/eventstore/event-store.js';
 import { createPostgresEventStore } from '../src/eventstore/postgres-event-store.js';
 import { migrate } from '../src/platform/postgres/migrate.js';

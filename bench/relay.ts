@@ -10,7 +10,7 @@ import {
   jsonbArray,
   textArray,
   uuidArray,
-} from '../src/eventstore/binary-array.js';
+} from '../src/platform/postgres/binary-array.js';
 import { createRelay } from '../src/eventstore/relay/relay.js';
 import { readLog } from '../src/eventstore/transfer/read-log.js';
 import type { EventLine } from '../src/eventstore/transfer/log-line.js';

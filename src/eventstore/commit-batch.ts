@@ -2,7 +2,15 @@ import type pg from 'pg';
 import { z } from 'zod';
 import { invariant } from '../platform/assert.js';
 import { mustFail, type ChainLink } from './append-chains.js';
-import { byteaArray, int4Array, int8Array, jsonArray, jsonbArray, textArray, uuidArray } from './binary-array.js';
+import {
+  byteaArray,
+  int4Array,
+  int8Array,
+  jsonArray,
+  jsonbArray,
+  textArray,
+  uuidArray,
+} from '../platform/postgres/binary-array.js';
 import type { AppendResult, ExpectedRevision } from './event-store.js';
 import type { PreparedAppend, PreparedEvent } from './prepare-append.js';
 

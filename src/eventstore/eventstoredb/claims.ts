@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { byteaArray, int8Array, jsonArray, textArray } from '../binary-array.js';
+import { byteaArray, int8Array, jsonArray, textArray } from '../../platform/postgres/binary-array.js';
 import { toPlatformError } from '../database-error.js';
 import type { StoredOutcome } from '../event-store.js';
 

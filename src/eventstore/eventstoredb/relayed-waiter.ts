@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { textArray, uuidArray } from '../binary-array.js';
+import { textArray, uuidArray } from '../../platform/postgres/binary-array.js';
 import { toPlatformError } from '../database-error.js';
 import { RetryableError } from '../../platform/errors.js';
 

@@ -1,5 +1,13 @@
 import type pg from 'pg';
-import { byteaArray, int4Array, int8Array, jsonArray, jsonbArray, textArray, uuidArray } from '../binary-array.js';
+import {
+  byteaArray,
+  int4Array,
+  int8Array,
+  jsonArray,
+  jsonbArray,
+  textArray,
+  uuidArray,
+} from '../../platform/postgres/binary-array.js';
 import { isDataError, sqlStateOf, toPlatformError } from '../database-error.js';
 import type { AllPosition } from '../eventstoredb/messages.js';
 import { DamagedEventError, type RelayedEvent, type RelayedRow } from './relayed-event.js';

@@ -1,5 +1,13 @@
 import type pg from 'pg';
-import { byteaArray, int4Array, int8Array, jsonArray, jsonbArray, textArray, uuidArray } from '../binary-array.js';
+import {
+  byteaArray,
+  int4Array,
+  int8Array,
+  jsonArray,
+  jsonbArray,
+  textArray,
+  uuidArray,
+} from '../../platform/postgres/binary-array.js';
 import { queryRows } from '../query-rows.js';
 import type { ImportSink } from './import-log.js';
 import type { EventLine } from './log-line.js';

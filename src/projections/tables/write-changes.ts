@@ -1,8 +1,16 @@
+import {
+  boolArray,
+  int4Array,
+  int8Array,
+  jsonbArray,
+  textArray,
+  timestamptzArray,
+} from '../../platform/postgres/binary-array.js';
 import { sqlType } from './ddl.js';
 import { quoted } from './identifiers.js';
 import type { Rung } from './ladder-table.js';
 import { intervalColumns, isPresentOnly, keyColumns, physicalColumns } from './table-definition.js';
-import type { PhysicalColumn, TableDefinition } from './table-definition.js';
+import type { ColumnType, PhysicalColumn, TableDefinition } from './table-definition.js';
 import type { Changes, Version } from './version.js';
 
 export interface TableChanges {
@@ -44,24 +52,23 @@ function insertPart(
   const columns = physicalColumns(table);
   const selected: string[] = [];
   const arrays: string[] = [];
-  const addArray = (array: unknown[], type: string, cast: string): void => {
+  const addArray = (array: unknown, type: string, cast: string): void => {
     values.push(array);
     arrays.push(`$${values.length}::${type}[]`);
     selected.push(`i.c${selected.length}${cast}`);
   };
   columns.forEach((column, index) => {
-    const array = inserts.map(({ row }) => parameter(column, valueOf(table, row, column, index)));
+    const array = arrayOf(
+      column.type,
+      inserts.map(({ row }) => valueOf(table, row, column, index)),
+    );
     // unnest would take an array of arrays apart completely: those travel as text.
     if (column.type === 'text[]') addArray(array, 'text', '::text[]');
     else addArray(array, sqlType(column.type), '');
   });
   for (const name of intervalColumns(table)) {
     const isStart = name === 'from_position';
-    addArray(
-      inserts.map(({ from, to }) => (isStart ? from : to)),
-      'bigint',
-      '',
-    );
+    addArray(int8Array(inserts.map(({ from, to }) => (isStart ? from : to))), 'bigint', '');
   }
   return (
     `INSERT INTO ${quoted(schema)}.${quoted(table.name)} SELECT ${selected.join(', ')} ` +
@@ -78,21 +85,16 @@ function closePart(
   const keys = keyColumns(table);
   const all = physicalColumns(table);
   const arrays: string[] = [];
-  const addArray = (array: unknown[], type: string): void => {
+  const addArray = (array: unknown, type: string): void => {
     values.push(array);
     arrays.push(`$${values.length}::${type}[]`);
   };
   for (const key of keys) {
     const index = all.findIndex(({ name }) => name === key.name);
-    addArray(
-      closes.map(({ row }) => valueOf(table, row, key, index)),
-      sqlType(key.type),
-    );
+    const array = closes.map(({ row }) => valueOf(table, row, key, index));
+    addArray(arrayOf(key.type, array), sqlType(key.type));
   }
-  addArray(
-    closes.map(({ from }) => from),
-    'bigint',
-  );
+  addArray(int8Array(closes.map(({ from }) => from)), 'bigint');
   const conditions = keys.map(({ name }, i) => `t.${quoted(name)} = c.c${i}`);
   if (isPresentOnly(table)) {
     return (
@@ -101,10 +103,7 @@ function closePart(
       `WHERE ${conditions.join(' AND ')} AND t.from_position = c.c${keys.length}`
     );
   }
-  addArray(
-    closes.map(({ to }) => to),
-    'bigint',
-  );
+  addArray(int8Array(closes.map(({ to }) => to)), 'bigint');
   return (
     `UPDATE ${quoted(schema)}.${quoted(table.name)} t SET to_position = c.c${keys.length + 1} ` +
     `FROM unnest(${arrays.join(', ')}) AS c(${arrays.map((_, i) => `c${i}`).join(', ')}) ` +
@@ -120,17 +119,26 @@ export function valueOf(table: TableDefinition, row: object, column: PhysicalCol
   return index === 1 ? rung.height : rung.sums[index - 2];
 }
 
-function parameter(column: PhysicalColumn, value: unknown): unknown {
-  if (value === null || value === undefined) return null;
-  switch (column.type) {
-    case 'jsonb':
-      return JSON.stringify(value);
-    case 'text[]':
-      return arrayLiteral(value as readonly string[]);
+/** Values of a column as one parameter. In binary where there is a form for it: text would be escaped here and taken apart there. */
+function arrayOf(type: ColumnType, values: readonly unknown[]): unknown {
+  const nullable = values.map((value) => value ?? null);
+  switch (type) {
+    case 'text':
+      return textArray(nullable as (string | null)[]);
+    case 'int':
+      return int4Array(nullable as (number | null)[]);
+    case 'bigint':
+      return int8Array(nullable as (bigint | null)[]);
+    case 'boolean':
+      return boolArray(nullable as (boolean | null)[]);
     case 'timestamptz':
-      return (value as Date).toISOString();
-    default:
-      return value;
+      return timestamptzArray(nullable as (Date | null)[]);
+    case 'jsonb':
+      return jsonbArray(nullable.map((value) => (value === null ? null : JSON.stringify(value))));
+    case 'text[]':
+      return textArray(nullable.map((value) => (value === null ? null : arrayLiteral(value as readonly string[]))));
+    case 'numeric':
+      return nullable;
   }
 }
 

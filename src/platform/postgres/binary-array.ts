@@ -10,34 +10,41 @@ const HEADER_BYTES = 20;
 const NULL_LENGTH = -1;
 
 /** Type numbers of pg_type, fixed for ever. */
-const OID = { bytea: 17, int8: 20, int4: 23, text: 25, json: 114, uuid: 2950, jsonb: 3802 } as const;
+const OID = {
+  bool: 16,
+  bytea: 17,
+  int8: 20,
+  int4: 23,
+  text: 25,
+  json: 114,
+  timestamptz: 1184,
+  uuid: 2950,
+  jsonb: 3802,
+} as const;
 
 /** `jsonb` begins with the version of its binary format. */
 const JSONB_VERSION = 1;
 
-export function int4Array(values: readonly number[]): Buffer {
-  const array = begin(OID.int4, values.length, values.length * 8);
-  let at = HEADER_BYTES;
-  for (const value of values) {
-    at = array.writeInt32BE(4, at);
-    at = array.writeInt32BE(value, at);
-  }
-  return array;
+/** Milliseconds from 1970 to 2000, where PostgreSQL's times begin. */
+const EPOCH_MS = 946_684_800_000;
+
+export function int4Array(values: readonly (number | null)[]): Buffer {
+  return ofFixed(OID.int4, 4, values, (array, value, at) => array.writeInt32BE(value, at));
 }
 
 export function int8Array(values: readonly (bigint | null)[]): Buffer {
-  const nulls = values.reduce((count, value) => count + (value === null ? 1 : 0), 0);
-  const array = begin(OID.int8, values.length, values.length * 12 - nulls * 8);
-  let at = HEADER_BYTES;
-  for (const value of values) {
-    if (value === null) {
-      at = array.writeInt32BE(NULL_LENGTH, at);
-    } else {
-      at = array.writeInt32BE(8, at);
-      at = array.writeBigInt64BE(value, at);
-    }
-  }
-  return array;
+  return ofFixed(OID.int8, 8, values, (array, value, at) => array.writeBigInt64BE(value, at));
+}
+
+export function boolArray(values: readonly (boolean | null)[]): Buffer {
+  return ofFixed(OID.bool, 1, values, (array, value, at) => array.writeUInt8(value ? 1 : 0, at));
+}
+
+/** To the millisecond. */
+export function timestamptzArray(values: readonly (Date | null)[]): Buffer {
+  return ofFixed(OID.timestamptz, 8, values, (array, value, at) =>
+    array.writeBigInt64BE(BigInt(value.getTime() - EPOCH_MS) * 1000n, at),
+  );
 }
 
 /** @param values of 36 characters, RFC 9562 */
@@ -68,6 +75,24 @@ export function jsonArray(values: readonly (string | null)[]): Buffer {
 /** @param values JSON text */
 export function jsonbArray(values: readonly (string | null)[]): Buffer {
   return ofStrings(OID.jsonb, values, 'utf8', JSONB_VERSION);
+}
+
+/** @param write a value of so many bytes; answers where the next begins */
+function ofFixed<T>(
+  oid: number,
+  bytes: number,
+  values: readonly (T | null)[],
+  write: (array: Buffer, value: T, at: number) => number,
+): Buffer {
+  let nulls = 0;
+  for (const value of values) if (value === null) nulls += 1;
+  const array = begin(oid, values.length, values.length * (4 + bytes) - nulls * bytes);
+  let at = HEADER_BYTES;
+  for (const value of values) {
+    if (value === null) at = array.writeInt32BE(NULL_LENGTH, at);
+    else at = write(array, value, array.writeInt32BE(bytes, at));
+  }
+  return array;
 }
 
 function ofStrings(
