@@ -161,6 +161,24 @@ async function connectorStreams(): Promise<void> {
   );
 }
 
+/** A call to Kafka Connect about the connector; it refuses for a moment what comes too soon after another. */
+async function connector(method: 'GET' | 'PUT' | 'DELETE', path: string, body?: object): Promise<string> {
+  let text = '';
+  await eventually(`${method} ${path} of the connector`, async () => {
+    const answer = await fetch(`${bench.target.connectUrl ?? ''}/connectors/${bench.target.connector}${path}`, {
+      method,
+      ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    });
+    text = await answer.text();
+    return answer.ok;
+  });
+  return text;
+}
+
+async function connectorConfig(): Promise<Record<string, string>> {
+  return JSON.parse(await connector('GET', '/config')) as Record<string, string>;
+}
+
 const FAULTS: readonly Fault[] = [
   ...(['SIGKILL', 'SIGTERM'] as const).flatMap((signal) => [
     ...['api 1', 'api 2', 'relay 1', 'relay 2', 'projector 1', 'projector 2', 'workflow 1'].map((name) => ({
@@ -196,6 +214,27 @@ const FAULTS: readonly Fault[] = [
       );
       await sleep(BROKEN_MS);
       await repairCdc(bench.target);
+    },
+  },
+  {
+    name: 'the connector is removed, and made again',
+    run: async () => {
+      const config = await connectorConfig();
+      await connector('DELETE', '');
+      await sleep(BROKEN_MS);
+      await connector('PUT', '/config', config);
+    },
+  },
+  {
+    name: 'the connector begins anew with a snapshot: everything comes again',
+    run: async () => {
+      const config = await connectorConfig();
+      await bench.pool.query('GRANT SELECT ON outbox TO cdc');
+      await connector('PUT', '/config', { ...config, 'snapshot.mode': 'initial' });
+      await repairCdc(bench.target, { force: true });
+      await connectorStreams();
+      await connector('PUT', '/config', config);
+      await bench.pool.query('REVOKE SELECT ON outbox FROM cdc');
     },
   },
   {
