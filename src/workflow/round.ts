@@ -55,16 +55,41 @@ export interface RoundState {
  */
 export async function runRound(parts: RoundParts, state: RoundState): Promise<number> {
   const { agenda, now } = parts;
-  await readModelsKnow(parts);
-  let isMore = false;
-  if (state.endsToDo) isMore = await finishWhatIsOver(parts, state);
-  const ids = new Set(agenda.take(now(), PAGE));
-  for (const payoutId of await nextDue(parts, state)) ids.add(payoutId);
-  for (const payoutId of await nextSwept(parts, state)) ids.add(payoutId);
-  for (const payoutId of ids) await launch(parts, state, payoutId);
-  const walletsMs = await planWallets(parts, state);
-  isMore ||= agenda.hasWoken || state.due !== undefined || state.sweep !== undefined;
-  return isMore ? 0 : walletsMs;
+  const todo = take(state);
+  try {
+    await readModelsKnow(parts);
+    let isMore = todo.ends && (await finishWhatIsOver(parts, state));
+    const ids = new Set(agenda.take(now(), PAGE));
+    for (const payoutId of await nextDue(parts, state, todo.due)) ids.add(payoutId);
+    for (const payoutId of await nextSwept(parts, state, todo.sweep)) ids.add(payoutId);
+    for (const payoutId of ids) await launch(parts, state, payoutId);
+    const walletsMs = await planWallets(parts, state);
+    isMore ||= agenda.hasWoken || state.due !== undefined || state.sweep !== undefined;
+    return isMore ? 0 : walletsMs;
+  } catch (error) {
+    giveBack(state, todo);
+    throw error;
+  }
+}
+
+/** What a round is to look at. */
+interface Todo {
+  due: Walk | undefined;
+  sweep: Walk | undefined;
+  ends: boolean;
+}
+
+/** What is noticed from here on is for the next round: the read models that this one reads need not know of it. */
+function take(state: RoundState): Todo {
+  const todo = { due: state.due, sweep: state.sweep, ends: state.endsToDo };
+  Object.assign(state, { due: undefined, sweep: undefined, endsToDo: false });
+  return todo;
+}
+
+function giveBack(state: RoundState, { due, sweep, ends }: Todo): void {
+  state.due ??= due;
+  state.sweep ??= sweep;
+  state.endsToDo ||= ends;
 }
 
 /** Advances a payout on the side; what goes wrong with it is its own trouble. */
@@ -94,17 +119,17 @@ function troubled(parts: RoundParts, state: RoundState, what: string, error: unk
   return backoffMs(TROUBLE, failures, parts.random());
 }
 
-async function nextDue({ work }: RoundParts, state: RoundState): Promise<string[]> {
-  if (state.due === undefined) return [];
-  const ids = await work.duePayouts(state.due.after, PAGE);
-  state.due = walkedOn(ids);
+async function nextDue({ work }: RoundParts, state: RoundState, due: Walk | undefined): Promise<string[]> {
+  if (due === undefined) return [];
+  const ids = await work.duePayouts(due.after, PAGE);
+  state.due ??= walkedOn(ids);
   return ids;
 }
 
-async function nextSwept({ work }: RoundParts, state: RoundState): Promise<string[]> {
-  if (state.sweep === undefined) return [];
-  const ids = await work.openPayouts(state.sweep.after, PAGE);
-  state.sweep = walkedOn(ids);
+async function nextSwept({ work }: RoundParts, state: RoundState, sweep: Walk | undefined): Promise<string[]> {
+  if (sweep === undefined) return [];
+  const ids = await work.openPayouts(sweep.after, PAGE);
+  state.sweep ??= walkedOn(ids);
   return ids;
 }
 
@@ -133,7 +158,7 @@ async function finishWhatIsOver(parts: RoundParts, state: RoundState): Promise<b
     guarded(withdrawal.withdrawalId, () => finishWithdrawal(parts, withdrawal)),
   );
   const found = payouts.length + withdrawals.length;
-  state.endsToDo = failed > 0;
+  state.endsToDo ||= failed > 0;
   // What was found is done now, or failed: only a full page means that there are more.
   if (found < PAGE) return false;
   state.endsToDo = true;
