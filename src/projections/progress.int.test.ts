@@ -136,3 +136,15 @@ test('what is announced is asked for at once; many announcements are one more qu
   late.letGo[1]?.();
   progress.close();
 });
+
+test('a question that is never answered does not keep others from being asked', async () => {
+  const late = lateDatabase();
+  const progress = new ProgressTracker(late.database, 'main', ALL_PROJECTIONS);
+  await database.ownerPool.query(`UPDATE projection_checkpoint SET position = 12 WHERE ledger = 'main'`);
+  const waiting = progress.waitFor(12n, undefined, 60_000);
+  // The first hangs for good; the next is answered.
+  await until(() => late.letGo.length === 2);
+  late.letGo[1]?.();
+  expect(await waiting).toBe(12n);
+  progress.close();
+});

@@ -8,6 +8,9 @@ import type { Queryable } from './log-reader.js';
  */
 const WAIT_POLL_MS = 10;
 
+/** A question that is not answered by then is put again. */
+const ASK_TIMEOUT_MS = 1_000;
+
 /** How often it is asked for listeners alone. */
 const LISTEN_POLL_MS = 250;
 
@@ -58,7 +61,8 @@ export class ProgressTracker implements Progress {
   #askedAtMs = -Infinity;
   #announcing = false;
   #poll: { timer: NodeJS.Timeout; atMs: number } | undefined;
-  #asking = false;
+  /** A question is under way until it is answered, or until then. */
+  #askingUntilMs = -Infinity;
   #askAgain = false;
   #closed = false;
 
@@ -170,26 +174,36 @@ export class ProgressTracker implements Progress {
 
   /** Something has moved in another process: asks the database, once for all that is heard meanwhile. */
   ask(): void {
-    if (this.#told || this.#closed || (this.#waiters.size === 0 && this.#listeners.size === 0)) return;
-    if (this.#asking) {
-      this.#askAgain = true;
-      return;
-    }
-    this.#asking = true;
+    if (performance.now() < this.#askingUntilMs) this.#askAgain = true;
+    else this.#question();
+  }
+
+  #question(): void {
+    if (!this.#isAwaited()) return;
+    // One whose connection hangs is not waited for.
+    const untilMs = performance.now() + ASK_TIMEOUT_MS;
+    this.#askingUntilMs = untilMs;
     this.#askAgain = false;
+    this.#schedulePoll();
     // A question that failed is no answer; the waiter's own time limit says so.
     void this.refresh()
       .catch(() => undefined)
       .finally(() => {
-        this.#asking = false;
-        if (this.#askAgain) this.ask();
-        else this.#schedulePoll();
+        // Another one took its place meanwhile.
+        if (this.#askingUntilMs !== untilMs) return;
+        this.#askingUntilMs = -Infinity;
+        if (this.#askAgain) this.#question();
       });
   }
 
-  /** While nobody in this process tells, ask: often for who waits, seldom for who listens. */
+  /** Somebody in this process wants to know, and nobody in it tells. */
+  #isAwaited(): boolean {
+    return !this.#told && !this.#closed && (this.#waiters.size > 0 || this.#listeners.size > 0);
+  }
+
+  /** Asks now and then: often for who waits, seldom for who listens. */
   #schedulePoll(): void {
-    if (this.#told || this.#closed || (this.#waiters.size === 0 && this.#listeners.size === 0)) return;
+    if (!this.#isAwaited()) return;
     const atMs = performance.now() + (this.#waiters.size > 0 ? WAIT_POLL_MS : LISTEN_POLL_MS);
     // One that is due sooner stays: who comes later must not put it off.
     if (this.#poll !== undefined && this.#poll.atMs <= atMs) return;
@@ -197,7 +211,9 @@ export class ProgressTracker implements Progress {
     const timer = setTimeout(
       () => {
         this.#poll = undefined;
-        this.ask();
+        // One is under way: the next look is at the time of the next poll.
+        if (performance.now() < this.#askingUntilMs) this.#schedulePoll();
+        else this.#question();
       },
       Math.max(0, atMs - performance.now()),
     );
