@@ -44,7 +44,6 @@ export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_D
   let path: { best: KeptBlock; tip: string; lowest: number; hashes: Map<number, string> } | undefined;
   let pushesSincePrune = 0;
   let lastSeq = 0n;
-  let isAttached = false;
 
   const chain = (): ConnectedChain => {
     const connected = chainOf();
@@ -68,7 +67,7 @@ export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_D
   const refresh = async (): Promise<void> => {
     for (const block of await table.load(lastSeq - UNSEEN_SEQS)) {
       if (block.seq !== undefined && block.seq > lastSeq) lastSeq = block.seq;
-      if (blocks.has(block.hash) || (isAttached && parentOf(block.prevHash) === undefined)) continue;
+      if (blocks.has(block.hash) || (chainOf() !== undefined && parentOf(block.prevHash) === undefined)) continue;
       blocks.set(block.hash, block);
       consider(block);
     }
@@ -120,10 +119,7 @@ export async function openPushSource(table: PushedBlockTable, keptDepth = KEPT_D
 
   return {
     name: 'push',
-    attach(connected) {
-      chainOf = connected;
-      isAttached = true;
-    },
+    attach: (connected) => void (chainOf = connected),
     check: () => Promise.resolve(),
     async tip() {
       await refresh();
