@@ -178,17 +178,20 @@ export async function startProcess(process: ProcessParts): Promise<LedgerProcess
     trouble,
     fatal,
     follow: async () => {
+      await turns.idle();
       await follower.syncNow();
       await readModelsKnow();
     },
     settle: async (rounds, leaders = 1) => {
       for (let round = 0, quiet = 0; round < rounds && quiet < 2; round++) {
+        await turns.idle();
         life.assertAlive();
         await follower.syncNow();
         const before = await readModelsKnow();
         const led = await Promise.allSettled(
           [first, second].slice(0, leaders).map(({ workflow }) => workflow.runOnce()),
         );
+        await turns.idle();
         life.assertAlive();
         if (fatal.length > 0) throw fatal[0];
         for (const one of led) if (one.status === 'rejected') throw one.reason;

@@ -32,14 +32,16 @@ export class SimulationFailed extends Error {
  * Runs so many steps of a seed, then the truth until everything has ended.
  *
  * @param run tells apart runs of one seed in one database
+ * @param pause waited for before whatever happens: a slow machine
  */
 export async function runSimulation(
   { pool }: Pick<TestDatabase, 'pool'>,
   seed: number,
   steps: number,
   run = '',
+  pause?: () => Promise<void>,
 ): Promise<Outcome> {
-  const simulation = new Simulation(pool, seed, run);
+  const simulation = new Simulation(pool, seed, run, pause);
   const fail = (problems: readonly string[]): SimulationFailed => {
     const story = simulation.story.join('\n');
     const command = `npm run simulate -- --seed ${seed} --steps ${steps}`;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { runSimulation } from './run-simulation.js';
@@ -20,8 +21,9 @@ describe('withdrawals against a node and a signer that lie, on a chain that reor
     240_000,
   );
 
-  it('the same seed tells the same story', async () => {
-    const [one, other] = [await runSimulation(db, 11, 12), await runSimulation(db, 11, 12, 'again')];
+  it('the same seed tells the same story, however long everything takes', async () => {
+    const one = await runSimulation(db, 11, 12);
+    const other = await runSimulation(db, 11, 12, 'again', () => sleep(Math.random() * 5));
     expect(other.story).toEqual(one.story);
   }, 240_000);
 });

@@ -51,15 +51,17 @@ export class Simulation {
   #clockMs = Date.now() + 3_600_000;
   #keys = 0;
   #turnsDice: Dice;
-  readonly #turns = new Turns(() => this.#turnsDice);
+  readonly #turns: Turns;
   readonly #addresses = new Map<string, string>();
 
   constructor(
     private readonly pool: pg.Pool,
     readonly seed: number,
     run: string,
+    pause?: () => Promise<void>,
   ) {
     this.ledger = `sim${seed}${run}`;
+    this.#turns = new Turns(() => this.#turnsDice, pause);
     this.faults = noFaults(seed, 0);
     this.#turnsDice = new Dice(seed, 'turns');
     this.wallets = new Map(

@@ -14,27 +14,36 @@ interface Waiting {
  */
 export class Turns {
   readonly #waiting: Waiting[] = [];
-  #isRunning = false;
+  #running: Promise<void> | undefined;
 
-  constructor(private readonly dice: () => Dice) {}
+  /** @param pause what is waited for before each: nothing that happens may depend on how long it takes */
+  constructor(
+    private readonly dice: () => Dice,
+    private readonly pause: () => Promise<void> = () => Promise.resolve(),
+  ) {}
 
   take<T>(key: string, task: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ key, run: () => task().then(resolve, reject) });
-      if (!this.#isRunning) void this.#run();
+      this.#running ??= this.#run();
     });
   }
 
+  /** When nobody waits any more. Who was refused one of two answers goes on, and the other question is still open. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
   async #run(): Promise<void> {
-    this.#isRunning = true;
     for (;;) {
       for (let round = 0; round < QUIET_ROUNDS; round++) await new Promise((resolve) => setImmediate(resolve));
       const first = new Map(this.#waiting.map((one, at) => [one.key, at] as const).reverse());
       if (first.size === 0) break;
       const [one] = this.#waiting.splice(this.dice().pick([...first.values()].sort((a, b) => a - b)), 1);
+      await this.pause();
       await one?.run();
     }
-    this.#isRunning = false;
+    this.#running = undefined;
   }
 }
 
