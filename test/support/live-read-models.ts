@@ -39,12 +39,17 @@ export async function projectToHead(
       context: first?.context ?? { tip: null, policy: null },
       guarded: true,
     });
+    const read = (after: bigint) => readLog(pool, ledger, after, nextBatch());
     const halts: Halt[] = [];
-    for (;;) {
-      const events = await readLog(client, ledger, lane.position, nextBatch());
-      if (events.length === 0) return halts;
-      halts.push(...(await lane.apply(events)));
+    let events = await read(lane.position);
+    for (let batch = 0; events.length > 0; batch += 1) {
+      // Two of three are computed while the one before is written.
+      const following = batch % 3 === 2 ? [] : await read(events.at(-1)?.position ?? 0n);
+      const halted = await lane.apply(events, following);
+      halts.push(...halted);
+      events = following.length > 0 && halted.length === 0 ? following : await read(lane.position);
     }
+    return halts;
   } finally {
     client.release(true);
   }

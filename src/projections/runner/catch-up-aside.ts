@@ -22,14 +22,16 @@ export async function catchUpAside(
   const halted: Halt[] = [];
   try {
     await prepareSession(client);
-    const report = (lane: Lane, halts: readonly Halt[]): void => {
-      progress.tell(lane.names, lane.position);
+    const onHalts = (halts: readonly Halt[]): void => {
       halted.push(...halts);
     };
-    const lane = await gatherLane(options, client, behind, signal, report);
+    const onMoved = ({ names, position }: Lane): void => {
+      progress.tell(names, position);
+    };
+    const lane = await gatherLane({ ledger: options.ledger, onMoved, onHalts }, client, behind, signal);
     while (lane !== undefined && lane.names.length > 0 && main.position - lane.position > BigInt(CATCH_UP_BATCH)) {
       if (signal.aborted) break;
-      report(lane, await lane.apply(await readLog(client, options.ledger, lane.position, CATCH_UP_BATCH)));
+      onHalts(await lane.apply(await readLog(client, options.ledger, lane.position, CATCH_UP_BATCH)));
     }
     return halted;
   } finally {

@@ -15,13 +15,20 @@ export interface Ready {
   checkpoint: Checkpoint;
 }
 
+export interface GatherOptions {
+  ledger: string;
+  announceOn?: string | undefined;
+  /** A lane has more in the database. */
+  onMoved: (lane: Lane) => void;
+  onHalts: (halts: readonly Halt[]) => void;
+}
+
 /** One lane with everybody at the position of the foremost. Stragglers catch up here, the rearmost first. */
 export async function gatherLane(
-  { ledger, announceOn }: { ledger: string; announceOn?: string | undefined },
+  { ledger, announceOn, onMoved, onHalts }: GatherOptions,
   client: pg.PoolClient,
   ready: readonly Ready[],
   signal: AbortSignal,
-  report: (lane: Lane, halts: readonly Halt[]) => void,
 ): Promise<Lane | undefined> {
   const sorted = [...ready].sort((a, b) => Number(a.checkpoint.position - b.checkpoint.position));
   let lane: Lane | undefined;
@@ -30,8 +37,7 @@ export async function gatherLane(
       signal.throwIfAborted();
       const missing = checkpoint.position - lane.position;
       const limit = missing < BigInt(CATCH_UP_BATCH) ? Number(missing) : CATCH_UP_BATCH;
-      const halts = await lane.apply(await readLog(client, ledger, lane.position, limit));
-      report(lane, halts);
+      onHalts(await lane.apply(await readLog(client, ledger, lane.position, limit)));
     }
     const member = { projection, generation: checkpoint.generation };
     if (lane === undefined || lane.names.length === 0) {
@@ -45,6 +51,7 @@ export async function gatherLane(
         context,
         guarded: true,
         announceOn,
+        onMoved,
       });
     } else {
       lane.join([member]);

@@ -1,21 +1,21 @@
 import type pg from 'pg';
 import type { RecordedEvent } from '../../eventstore/event-store.js';
 import { invariant } from '../../platform/assert.js';
+import { oneAtATime } from '../../platform/postgres/one-at-a-time.js';
 import { Assembler } from '../assembler.js';
 import { haltCheckpoint, readCheckpoints } from '../checkpoint.js';
 import { streamReader } from '../log-reader.js';
+import type { Queryable } from '../log-reader.js';
 import type { ChainContext, Projection, ProjectedEvent } from '../projection.js';
 import { advisoryKey } from '../tables/identifiers.js';
-import type { RunNamed } from '../tables/load-rows.js';
+import type { LaneConnection } from '../tables/load-rows.js';
 import { writeStatement } from '../tables/write-changes.js';
 import type { Statement } from '../tables/write-changes.js';
 import { classifyWriteError } from './classify-write-error.js';
 import { GuardLostError } from './guard-lost-error.js';
+import { LaneWriter } from './lane-writer.js';
 import { createProjectionRuntime } from './projection-runtime.js';
 import type { ProjectionRuntime } from './projection-runtime.js';
-
-/** Statements of different shapes that are kept prepared; beyond that they are planned each time. */
-const MAX_PREPARED_SHAPES = 300;
 
 export interface Halt {
   name: string;
@@ -26,6 +26,7 @@ export interface Halt {
 export interface LaneOptions {
   ledger: string;
   schema: string;
+  /** Nobody else asks it anything while a batch is applied. */
   client: pg.ClientBase;
   projections: readonly { projection: Projection; generation: bigint }[];
   position: bigint;
@@ -34,11 +35,22 @@ export interface LaneOptions {
   guarded: boolean;
   /** Channel on which moves of the checkpoints are told to other processes. */
   announceOn?: string | undefined;
+  /** Called whenever more is durable. */
+  onMoved?: ((lane: Lane) => void) | undefined;
 }
 
 interface Member {
   runtime: ProjectionRuntime;
   generation: bigint;
+}
+
+/** What a batch changes, ready to be written. */
+interface Computed {
+  statement: Statement;
+  members: readonly Member[];
+  to: bigint;
+  /** After its last event. */
+  context: ChainContext;
 }
 
 /**
@@ -48,24 +60,36 @@ interface Member {
 export class Lane {
   readonly #options: LaneOptions;
   readonly #switchKey: string;
-  readonly #prepared = new Map<string, string>();
+  readonly #database: Queryable;
+  readonly #writer: LaneWriter;
+  readonly #connection: LaneConnection;
   #members: Member[];
   #assembler: Assembler;
   #position: bigint;
   #context: ChainContext;
+  /** Batches that are not durable, the earliest first: at most one is under way while the next is computed. */
+  #open: (readonly RecordedEvent[])[] = [];
+  /** The last of them while it is not sent. */
+  #unsent: Computed | undefined;
+  /** The batch after them, read and its rows loaded. */
+  #ahead: { events: readonly RecordedEvent[]; projected: readonly ProjectedEvent[] } | undefined;
 
   constructor(options: LaneOptions) {
     this.#options = options;
     this.#switchKey = advisoryKey(options.ledger, 'switch');
     this.#position = options.position;
     this.#context = options.context;
+    this.#database = oneAtATime(options.client);
+    this.#writer = new LaneWriter(this.#database);
+    this.#connection = { run: this.#writer.run, sendBatch: () => this.#send() };
     this.#assembler = this.#newAssembler();
     this.#members = options.projections.map(({ projection, generation }) => ({
       generation,
-      runtime: createProjectionRuntime(projection, options.schema, this.#run),
+      runtime: createProjectionRuntime(projection, options.schema, this.#connection),
     }));
   }
 
+  /** Up to here everything is durable. */
   get position(): bigint {
     return this.#position;
   }
@@ -82,7 +106,7 @@ export class Lane {
   join(projections: readonly { projection: Projection; generation: bigint }[]): void {
     for (const { projection, generation } of projections) {
       invariant(!this.names.includes(projection.name), `projection ${projection.name} is in the lane already`);
-      const runtime = createProjectionRuntime(projection, this.#options.schema, this.#run);
+      const runtime = createProjectionRuntime(projection, this.#options.schema, this.#connection);
       this.#members.push({ generation, runtime });
     }
   }
@@ -91,43 +115,72 @@ export class Lane {
    * Applies events to all projections and writes everything with the checkpoints, or nothing. A projection that cannot apply
    * an event is halted before it and leaves the lane; the others go on.
    *
+   * Where it is known already what follows, the write goes on while that is computed: `position` tells what is durable. Without
+   * `following`, everything is when this settles; with it, the next call must bring it, unless this one answers halts or throws.
+   *
    * @returns the projections that were halted
-   * @throws GuardLostError, RetryableError; then nothing was written, as far as is known, and nothing is cached
+   * @throws GuardLostError, RetryableError; then what is not durable was not written, as far as is known, and nothing is cached
    */
-  async apply(events: readonly RecordedEvent[]): Promise<Halt[]> {
+  async apply(events: readonly RecordedEvent[], following: readonly RecordedEvent[] = []): Promise<Halt[]> {
     if (events.length === 0 || this.#members.length === 0) return [];
+    const front = this.#front;
     events.forEach(({ position }, index) => {
-      const expected = this.#position + BigInt(index) + 1n;
+      const expected = front + BigInt(index) + 1n;
       invariant(position === expected, `ledger ${this.#options.ledger}: expected event ${expected}, got ${position}`);
     });
+    this.#open.push(events);
     try {
-      await this.#applyTogether(this.#members, events);
-      this.#position += BigInt(events.length);
-      this.#context = this.#assembler.context;
+      this.#unsent = await this.#compute(this.#members, events);
+      const isReady = following.length === 0 || (await this.#prepare(following));
+      await this.#send();
+      if (following.length === 0 || !isReady) await this.#writer.durable();
+      // What follows cannot even be read: it says why when it is its turn, from a clean start.
+      if (!isReady) this.#forget();
       return [];
     } catch (error) {
-      this.#forget();
-      await this.#throwUnlessPoison(error, this.#members);
-      if (events.length === 1) return this.#applyApart(events);
-      // Somewhere in here is an event that a projection cannot take: close in on it.
-      const middle = events.length >> 1;
-      const halts = await this.apply(events.slice(0, middle));
-      return [...halts, ...(await this.apply(events.slice(middle)))];
+      return await this.#recover(error);
     }
+  }
+
+  /** Position of the last event that was taken, durable or not. */
+  get #front(): bigint {
+    return this.#open.reduce((position, events) => position + BigInt(events.length), this.#position);
+  }
+
+  /** What is not durable is done again, batch by batch; one that fails alone is closed in on. */
+  async #recover(error: unknown): Promise<Halt[]> {
+    await this.#writer.settle();
+    const open = this.#open;
+    this.#forget();
+    if (open.length !== 1) return await this.#applyEach(open);
+    const [events = []] = open;
+    await this.#throwUnlessPoison(error, this.#members);
+    if (events.length === 1) return await this.#applyApart(events);
+    // Somewhere in here is an event that a projection cannot take.
+    const middle = events.length >> 1;
+    return await this.#applyEach([events.slice(0, middle), events.slice(middle)]);
+  }
+
+  async #applyEach(batches: readonly (readonly RecordedEvent[])[]): Promise<Halt[]> {
+    const halts: Halt[] = [];
+    for (const events of batches) halts.push(...(await this.apply(events)));
+    return halts;
   }
 
   /** One event, each projection in a transaction of its own: those that fail are halted. */
   async #applyApart(events: readonly RecordedEvent[]): Promise<Halt[]> {
     const halts: Halt[] = [];
-    const before = this.#context;
     const healthy: Member[] = [];
     let after: ChainContext | undefined;
     for (const member of this.#members) {
       try {
-        await this.#applyTogether([member], events);
+        const { statement, context } = await this.#compute([member], events);
+        await this.#writer.send(statement, () => undefined);
+        await this.#writer.durable();
         healthy.push(member);
-        after = this.#assembler.context;
+        after = context;
       } catch (error) {
+        await this.#writer.settle();
         await this.#throwUnlessPoison(error, [member]);
         halts.push({
           name: member.runtime.projection.name,
@@ -135,14 +188,12 @@ export class Lane {
           reason: error instanceof Error ? error.message : String(error),
         });
       }
-      this.#context = before;
       this.#forget();
     }
     for (const halt of halts) await this.#writeHalt(halt);
     this.#members = healthy;
     if (after !== undefined) {
-      this.#position += 1n;
-      this.#context = after;
+      this.#moved(this.#position + 1n, after);
       this.#assembler = this.#newAssembler();
     }
     return halts;
@@ -159,7 +210,7 @@ export class Lane {
 
   /** The checkpoints are where this lane left them. */
   async #isInPlace(members: readonly Member[]): Promise<boolean> {
-    const checkpoints = await readCheckpoints(this.#options.client, this.#options.ledger);
+    const checkpoints = await readCheckpoints(this.#database, this.#options.ledger);
     return members.every(({ runtime, generation }) => {
       const checkpoint = checkpoints.get(runtime.projection.name);
       return checkpoint?.position === this.#position && checkpoint.generation === generation;
@@ -170,24 +221,68 @@ export class Lane {
     if (!this.#options.guarded) return;
     const member = this.#members.find(({ runtime }) => runtime.projection.name === halt.name);
     invariant(member !== undefined, `projection ${halt.name} is not in the lane`);
-    await haltCheckpoint(this.#options.client, this.#options.ledger, { ...halt, generation: member.generation });
+    await haltCheckpoint(this.#database, this.#options.ledger, { ...halt, generation: member.generation });
   }
 
-  async #applyTogether(members: readonly Member[], events: readonly RecordedEvent[]): Promise<void> {
-    const projected: ProjectedEvent[] = [];
-    for (const event of events) projected.push(await this.#assembler.assemble(event));
-    for (const { runtime } of members) await runtime.load(projected);
+  /** What the events change. The next batch builds on it, whether it is written yet or not. */
+  async #compute(members: readonly Member[], events: readonly RecordedEvent[]): Promise<Computed> {
+    const projected = this.#ahead?.events === events ? this.#ahead.projected : await this.#read(members, events);
+    this.#ahead = undefined;
     for (const { runtime } of members) for (const event of projected) runtime.apply(event);
     const changes = members.flatMap(({ runtime }) => runtime.changes());
-    const from = this.#position;
-    const finish = this.#finish(members, from, from + BigInt(events.length));
-    await this.#write(writeStatement(this.#options.schema, changes, finish));
-    for (const { runtime } of members) runtime.written();
+    const context = projected.at(-1) ?? this.#context;
+    const to = events.at(-1)?.position ?? this.#position;
+    const finish = this.#finish(members, to - BigInt(events.length), to, context);
+    const statement = writeStatement(this.#options.schema, changes, finish);
+    for (const { runtime } of members) runtime.seal();
+    return { statement, members, to, context: { tip: context.tip, policy: context.policy } };
   }
 
-  #finish(members: readonly Member[], from: bigint, to: bigint): { expression: string; values: unknown[] } {
+  async #read(members: readonly Member[], events: readonly RecordedEvent[]): Promise<ProjectedEvent[]> {
+    const projected: ProjectedEvent[] = [];
+    for (const event of events) projected.push(await this.#assembler.assemble(event));
+    // All at once: one question is on its way to the database while the answer to another is taken in. And all to their end: what
+    // came late would be of a batch that is forgotten.
+    const loads = await Promise.allSettled(members.map(({ runtime }) => runtime.load(projected)));
+    for (const load of loads) if (load.status === 'rejected') throw load.reason;
+    return projected;
+  }
+
+  /** Loads what follows before the batch at hand is sent: behind its write it would have to wait. False where that fails. */
+  async #prepare(following: readonly RecordedEvent[]): Promise<boolean> {
+    try {
+      this.#ahead = { events: following, projected: await this.#read(this.#members, following) };
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Sends what is computed, when what was sent before is durable. */
+  async #send(): Promise<void> {
+    if (this.#unsent === undefined) return;
+    const { statement, members, to, context } = this.#unsent;
+    await this.#writer.send(statement, () => {
+      this.#open.shift();
+      this.#moved(to, context);
+    });
+    this.#unsent = undefined;
+    for (const { runtime } of members) runtime.sent();
+  }
+
+  #moved(position: bigint, context: ChainContext): void {
+    this.#position = position;
+    this.#context = context;
+    this.#options.onMoved?.(this);
+  }
+
+  #finish(
+    members: readonly Member[],
+    from: bigint,
+    to: bigint,
+    { tip, policy }: ChainContext,
+  ): { expression: string; values: unknown[] } {
     if (!this.#options.guarded) return { expression: '1', values: [] };
-    const { tip, policy } = this.#assembler.context;
     const { announceOn } = this.#options;
     const announce = announceOn === undefined ? '' : `, pg_notify('${announceOn}', $1::text || ':' || $5::bigint)`;
     return {
@@ -206,34 +301,15 @@ export class Lane {
     };
   }
 
-  async #write({ text, values }: Statement): Promise<void> {
-    let name = this.#prepared.get(text);
-    if (name === undefined && this.#prepared.size < MAX_PREPARED_SHAPES) {
-      name = `write.${this.#prepared.size}.${shapeId(text)}`;
-      this.#prepared.set(text, name);
-    }
-    await this.#options.client.query(name === undefined ? { text, values } : { name, text, values });
-  }
-
-  #run: RunNamed = async (name, text, values) => {
-    const { client } = this.#options;
-    const { rows } = await client.query<Record<string, unknown>>({ name: `${shapeId(text)}.${name}`, text, values });
-    return rows;
-  };
-
   #forget(): void {
+    this.#open = [];
+    this.#unsent = undefined;
+    this.#ahead = undefined;
     for (const { runtime } of this.#members) runtime.discard();
     this.#assembler = this.#newAssembler();
   }
 
   #newAssembler(): Assembler {
-    return new Assembler(this.#context, streamReader(this.#options.client, this.#options.ledger));
+    return new Assembler(this.#context, streamReader(this.#database, this.#options.ledger));
   }
-}
-
-/** FNV-1a, 32 bits: tells the statements of several lanes on one connection apart. */
-function shapeId(text: string): string {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i += 1) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return (hash >>> 0).toString(36);
 }

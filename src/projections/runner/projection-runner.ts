@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { RecordedEvent } from '../../eventstore/event-store.js';
 import type { OutboxFeed } from '../../outbox/outbox.js';
 import { RetryableError } from '../../platform/errors.js';
 import { haltRebuild, readCheckpoints, setCheckpointState } from '../checkpoint.js';
@@ -14,7 +15,7 @@ import { CATCH_UP_BATCH, gatherLane } from './gather-lane.js';
 import type { Ready } from './gather-lane.js';
 import { findUnusable, findWithoutTables } from './find-unusable.js';
 import { GuardLostError } from './guard-lost-error.js';
-import type { Halt } from './lane.js';
+import type { Halt, Lane } from './lane.js';
 import { withLeadership } from './leadership.js';
 import { pause } from './pause.js';
 import { SwitchInProgressError } from './classify-write-error.js';
@@ -228,13 +229,13 @@ async function follow(
   const ready = all.filter((member) => !isFar(member));
   progress.take(checkpoints);
   started();
-  const halted = (halts: readonly Halt[]): void => {
+  const onHalts = (halts: readonly Halt[]): void => {
     for (const halt of halts) options.onHalt?.(halt);
   };
-  const lane = await gatherLane(options, client, ready, signal, (stragglers, halts) => {
-    progress.tell(stragglers.names, stragglers.position);
-    halted(halts);
-  });
+  const onMoved = ({ names, position, context }: Lane): void => {
+    progress.tell(names, position, context.tip);
+  };
+  const lane = await gatherLane({ ...options, onMoved, onHalts }, client, ready, signal);
   if (lane === undefined) {
     await pause(STANDBY_POLL_MS, signal);
     return;
@@ -252,17 +253,17 @@ async function follow(
   }
   const behind = all.filter(isFar);
   const aside = catchUpAside(options, behind, lane, progress, AbortSignal.any([signal, interrupted.signal]))
-    .then(halted)
+    .then(onHalts)
     .catch((error: unknown) => options.onNotice?.('a read model cannot catch up for now', error))
     .finally(() => {
       if (behind.length > 0) interrupted.abort();
     });
   try {
     for await (const batch of feed.follow(lane.position, AbortSignal.any([signal, interrupted.signal]))) {
-      for (let start = 0; start < batch.events.length; start += MAX_BATCH) {
-        const halts = await lane.apply(batch.events.slice(start, start + MAX_BATCH));
-        progress.tell(lane.names, lane.position, lane.context.tip);
-        halted(halts);
+      const chunks = chunksOf(batch.events, MAX_BATCH);
+      for (const [at, events] of chunks.entries()) {
+        const halts = await lane.apply(events, chunks[at + 1]);
+        onHalts(halts);
         // Once more from the checkpoints: somebody must look after what is halted.
         if (halts.length > 0) return;
       }
@@ -272,6 +273,12 @@ async function follow(
     interrupted.abort();
     await aside;
   }
+}
+
+function chunksOf(events: readonly RecordedEvent[], size: number): (readonly RecordedEvent[])[] {
+  const chunks: (readonly RecordedEvent[])[] = [];
+  for (let start = 0; start < events.length; start += size) chunks.push(events.slice(start, start + size));
+  return chunks;
 }
 
 /** Looks now and then whether a projection that stands still has been set going (by a rebuild), and has it taken in. */

@@ -3,7 +3,7 @@ import { AppendTable } from '../tables/append-table.js';
 import { LadderTable } from '../tables/ladder-table.js';
 import type { Rung } from '../tables/ladder-table.js';
 import { createLadderLoader, createRowLoader } from '../tables/load-rows.js';
-import type { RunNamed } from '../tables/load-rows.js';
+import type { LaneConnection } from '../tables/load-rows.js';
 import { RowTable } from '../tables/row-table.js';
 import { hasEnd, isPresentOnly } from '../tables/table-definition.js';
 import type { AppendTableDefinition, RowTableDefinition, TableDefinition } from '../tables/table-definition.js';
@@ -17,19 +17,24 @@ export interface ProjectionRuntime {
   load(events: readonly ProjectedEvent[]): Promise<void>;
   apply(event: ProjectedEvent): void;
   changes(): TableChanges[];
-  /** The changes are in the database. */
-  written(): void;
+  /** The changes go out as they are: the next batch builds on them. */
+  seal(): void;
+  /** The database has them before it answers any question that is asked from here on. */
+  sent(): void;
   /** Forgets the batch and all that was cached. */
   discard(): void;
 }
 
-/** @param run runs a prepared statement; names are unique per schema and statement */
-export function createProjectionRuntime(projection: Projection, schema: string, run: RunNamed): ProjectionRuntime {
+export function createProjectionRuntime(
+  projection: Projection,
+  schema: string,
+  connection: LaneConnection,
+): ProjectionRuntime {
   const clock: Clock = { position: 0n };
   const handles = new Map<string, AnyHandle>();
   const sinks: { table: TableDefinition; sink: BatchSink<object> }[] = [];
   for (const table of projection.tables) {
-    const { handle, sink } = createHandle(table, clock, schema, run);
+    const { handle, sink } = createHandle(table, clock, schema, connection);
     handles.set(table.name, handle);
     sinks.push({ table, sink });
   }
@@ -41,9 +46,12 @@ export function createProjectionRuntime(projection: Projection, schema: string, 
       projection.apply(event, handles);
     },
     changes: () => sinks.map(({ table, sink }) => ({ table, changes: sink.changes() })),
-    written: () => {
-      for (const { sink } of sinks) sink.written();
-      for (const handle of handles.values()) handle.written();
+    seal: () => {
+      for (const { sink } of sinks) sink.seal();
+      for (const handle of handles.values()) handle.seal();
+    },
+    sent: () => {
+      for (const handle of handles.values()) if (!(handle instanceof AppendTable)) handle.sent();
     },
     discard: () => {
       for (const { sink } of sinks) sink.clear();
@@ -56,20 +64,20 @@ function createHandle(
   table: TableDefinition,
   clock: Clock,
   schema: string,
-  run: RunNamed,
+  connection: LaneConnection,
 ): { handle: AnyHandle; sink: BatchSink<object> } {
   const isPresent = isPresentOnly(table);
   const sink = new BatchSink<object>({ keepsEnds: hasEnd(table) || isPresent, keepsEnded: !isPresent });
   switch (table.kind) {
     case 'ladder': {
       const rungs = sink as unknown as BatchSink<Rung>;
-      const loader = createLadderLoader(schema, table, run);
+      const loader = createLadderLoader(schema, table, connection);
       return { handle: new LadderTable(table, clock, rungs, loader), sink };
     }
     case 'rows': {
       const definition = table as unknown as RowTableDefinition<Record<string, unknown>>;
       const rows = sink as unknown as BatchSink<Record<string, unknown>>;
-      const handle = new RowTable(definition, clock, rows, createRowLoader(schema, definition, run));
+      const handle = new RowTable(definition, clock, rows, createRowLoader(schema, definition, connection));
       return { handle: handle as unknown as AnyHandle, sink };
     }
     case 'append': {

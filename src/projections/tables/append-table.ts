@@ -33,7 +33,8 @@ export class AppendTable<R extends object> {
     }
   }
 
-  written(): void {
+  /** What the batch opened is as good as in the table: it is ended by the next write. */
+  seal(): void {
     this.#unwritten?.clear();
   }
 

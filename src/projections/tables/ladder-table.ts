@@ -12,6 +12,8 @@ export interface Rung {
 }
 
 export interface LadderLoader {
+  /** The batch that was computed last goes out: what is read from here on sees it. */
+  sendBatch(): Promise<void>;
   /** For each key the open rung with the greatest height ≤ `height`, and every open rung above; ascending. */
   fromHeight(keys: readonly string[], height: number): Promise<Version<Rung>[]>;
 }
@@ -56,7 +58,9 @@ export class LadderTable {
   readonly #sink: VersionSink<Rung>;
   readonly #loader: LadderLoader | undefined;
   readonly #window: LadderWindow | undefined;
-  readonly #ladders = new Map<string, Ladder>();
+  #ladders = new Map<string, Ladder>();
+  /** What the batch before has left, while the database does not have it. */
+  #unsent: ReadonlyMap<string, Ladder> = new Map();
   readonly #cache = new LRUCache<string, Ladder>({ max: CACHED_LADDERS });
 
   constructor(
@@ -131,11 +135,12 @@ export class LadderTable {
     if (this.#loader === undefined) return;
     const missing: string[] = [];
     for (const key of new Set(keys)) {
-      const ladder = this.#ladders.get(key) ?? this.#cache.get(key);
+      const ladder = this.#ladders.get(key) ?? this.#unsent.get(key) ?? this.#cache.get(key);
       if (ladder !== undefined && reaches(ladder, height)) this.#ladders.set(key, ladder);
       else missing.push(key);
     }
     if (missing.length === 0) return;
+    if (missing.some((key) => this.#unsent.has(key))) await this.#loader.sendBatch();
     const loaded = new Map<string, Version<Rung>[]>(missing.map((key) => [key, []]));
     for (const version of await this.#loader.fromHeight(missing, height)) loaded.get(version.row.key)?.push(version);
     for (const [key, rungs] of loaded) {
@@ -147,7 +152,8 @@ export class LadderTable {
     for (const { rungs } of this.#ladders.values()) yield* rungs;
   }
 
-  written(): void {
+  /** The batch is computed and goes out as it is: the next one builds on it. */
+  seal(): void {
     if (this.#loader === undefined) return;
     for (const [key, ladder] of this.#ladders) {
       if (ladder.rungs.length > CACHED_RUNGS) {
@@ -156,12 +162,19 @@ export class LadderTable {
       }
       this.#cache.set(key, ladder);
     }
-    this.#ladders.clear();
+    this.#unsent = this.#ladders;
+    this.#ladders = new Map();
+  }
+
+  /** The database has the batch before it answers any question that is asked from here on. */
+  sent(): void {
+    this.#unsent = new Map();
   }
 
   discard(): void {
     this.#cache.clear();
     this.#ladders.clear();
+    this.sent();
   }
 
   #ladder(key: string): Ladder {

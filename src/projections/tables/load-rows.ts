@@ -8,8 +8,13 @@ import { keyColumns, physicalColumns } from './table-definition.js';
 import type { LadderDefinition, PhysicalColumn, RowTableDefinition } from './table-definition.js';
 import type { Version } from './version.js';
 
-/** Runs a prepared statement on the lane's connection. */
-export type RunNamed = (name: string, text: string, values: unknown[]) => Promise<Record<string, unknown>[]>;
+/** The lane's connection, as loaders use it. */
+export interface LaneConnection {
+  /** Runs a prepared statement. */
+  run: (name: string, text: string, values: unknown[]) => Promise<Record<string, unknown>[]>;
+  /** Sends the batch that was computed last, where it was not sent yet: what is run after it sees its rows. */
+  sendBatch: () => Promise<void>;
+}
 
 /**
  * Reads open rows by their primary key. The newest version of a key comes first from the key's index; it is open or the key
@@ -18,7 +23,7 @@ export type RunNamed = (name: string, text: string, values: unknown[]) => Promis
 export function createRowLoader<R extends object>(
   schema: string,
   table: RowTableDefinition<R>,
-  run: RunNamed,
+  { run }: LaneConnection,
 ): RowLoader<R> {
   const erased = table as unknown as RowTableDefinition<never>;
   const target = `${quoted(schema)}.${quoted(table.name)}`;
@@ -64,7 +69,11 @@ function versionOf<R extends object>(record: Record<string, unknown>): Version<R
   return { row: row as R, from: from as bigint, to: POSITION_INFINITY, stored: true };
 }
 
-export function createLadderLoader(schema: string, table: LadderDefinition, run: RunNamed): LadderLoader {
+export function createLadderLoader(
+  schema: string,
+  table: LadderDefinition,
+  { run, sendBatch }: LaneConnection,
+): LadderLoader {
   const target = `${quoted(schema)}.${quoted(table.name)}`;
   const key = quoted(table.key);
   const list = ['height', ...table.sums].map((name) => `r.${quoted(name)}`).join(', ');
@@ -79,6 +88,7 @@ export function createLadderLoader(schema: string, table: LadderDefinition, run:
     `ORDER BY r.height DESC, r.from_position DESC)) t ` +
     `ORDER BY k.id, t.height`;
   return {
+    sendBatch,
     fromHeight: async (keys, height) => {
       const records = await run(`${table.name}.ladder`, text, [keys, height]);
       return records.map((record): Version<Rung> => {

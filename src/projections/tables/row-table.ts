@@ -30,7 +30,9 @@ export class RowTable<R extends object> {
   readonly #clock: Clock;
   readonly #sink: VersionSink<R>;
   readonly #loader: RowLoader<R> | undefined;
-  readonly #open = new Map<string, Version<R> | undefined>();
+  #open = new Map<string, Version<R> | undefined>();
+  /** What the batch before has left, while the database does not have it: it knows better than the database. */
+  #unsent: ReadonlyMap<string, Version<R> | undefined> = new Map();
   readonly #groups = new Map<unknown, Set<string>>();
   readonly #cache: LRUCache<string, Version<R> | typeof ABSENT> | undefined;
   readonly #loadedGroups = new Set<unknown>();
@@ -125,7 +127,7 @@ export class RowTable<R extends object> {
     const missing: string[] = [];
     for (const key of new Set(keys)) {
       if (this.#open.has(key)) continue;
-      const cached = this.#cache?.get(key);
+      const cached = this.#unsent.has(key) ? (this.#unsent.get(key) ?? ABSENT) : this.#cache?.get(key);
       if (cached === undefined) missing.push(key);
       else this.#open.set(key, cached === ABSENT ? undefined : cached);
     }
@@ -137,37 +139,46 @@ export class RowTable<R extends object> {
 
   async loadGroups(groups: Iterable<string | number>): Promise<void> {
     if (this.#loader === undefined) return;
-    const missing = [...new Set(groups)].filter((group) => !this.#isGroupLoaded(group));
-    if (missing.length === 0) return;
-    const versions = await this.#loader.byGroups(missing);
+    const missing = new Set<unknown>([...groups].filter((group) => !this.#isGroupLoaded(group)));
+    if (missing.size === 0) return;
+    const unsent = this.#unsent;
+    const versions = await this.#loader.byGroups([...missing] as (string | number)[]);
     for (const group of missing) this.#loadedGroups.add(group);
-    for (const version of versions) this.#adopt(version);
+    this.#adoptGroups(versions, unsent, (group) => missing.has(group));
   }
 
   /** Loads every group from `least` on. */
   async loadFromGroup(least: number): Promise<void> {
     if (this.#loader === undefined || least >= this.#loadedFromGroup) return;
+    const unsent = this.#unsent;
     const versions = await this.#loader.fromGroup(least);
     this.#loadedFromGroup = least;
-    for (const version of versions) this.#adopt(version);
+    this.#adoptGroups(versions, unsent, (group) => typeof group === 'number' && group >= least);
   }
 
-  /** The batch is in the database: what it used is kept for the next. */
-  written(): void {
+  /** The batch is computed and goes out as it is: the next one builds on it. */
+  seal(): void {
     if (this.#cache !== undefined) {
       for (const [key, version] of this.#open) this.#cache.set(key, version ?? ABSENT);
     }
+    this.#unsent = this.#open;
     this.#forgetBatch();
+  }
+
+  /** The database has the batch before it answers any question that is asked from here on. */
+  sent(): void {
+    this.#unsent = new Map();
   }
 
   /** Forgets everything: the database knows better. */
   discard(): void {
     this.#cache?.clear();
     this.#forgetBatch();
+    this.sent();
   }
 
   #forgetBatch(): void {
-    this.#open.clear();
+    this.#open = new Map();
     this.#groups.clear();
     this.#loadedGroups.clear();
     this.#loadedFromGroup = Infinity;
@@ -213,6 +224,19 @@ export class RowTable<R extends object> {
     if (this.#open.get(key) !== undefined) return;
     this.#open.set(key, version);
     this.#addToGroup(key, version.row);
+  }
+
+  /** Members of groups as the batch before has left them, which the database did not have when it was asked. */
+  #adoptGroups(
+    versions: readonly Version<R>[],
+    unsent: ReadonlyMap<string, Version<R> | undefined>,
+    isWanted: (group: unknown) => boolean,
+  ): void {
+    const { group } = this.#definition;
+    for (const version of versions) if (!unsent.has(this.keyOf(version.row))) this.#adopt(version);
+    for (const version of unsent.values()) {
+      if (version !== undefined && group !== undefined && isWanted(version.row[group])) this.#adopt(version);
+    }
   }
 
   #end(key: string, version: Version<R>): void {

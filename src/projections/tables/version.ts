@@ -10,7 +10,7 @@ export interface Version<R> {
   row: R;
   from: bigint;
   to: bigint;
-  /** The database has this row. */
+  /** The database has this row, or gets it before anything that comes later. */
   stored: boolean;
 }
 
@@ -62,8 +62,8 @@ export class BatchSink<R extends object> implements VersionSink<R> {
     return { inserts: this.#inserts.filter(isThere), closes: this.#closes };
   }
 
-  /** The changes are in the database. */
-  written(): void {
+  /** The changes go out as they are now: what comes builds on them. */
+  seal(): void {
     for (const version of this.#inserts) version.stored = true;
     this.clear();
   }
