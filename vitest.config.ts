@@ -11,6 +11,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     reporters: ['default', new CountReporter()],
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
   },
 });

@@ -9,9 +9,9 @@ import { startPostgresProxy, type PostgresProxy } from '../support/pg-proxy.js';
 import { runTallystick, startLedgerProcess, type LedgerProcess } from '../support/ledger-process.js';
 
 /** Kills per kind; `TALLYSTICK_KILLS=0` kills at every statement there is, which takes hours. */
-const KILLS = Number(process.env['TALLYSTICK_KILLS'] ?? 3);
+const KILLS = Number(process.env['TALLYSTICK_KILLS'] ?? 2);
 /** A kill, a journey and its comparison take some 10 s; every statement is as many as there are. */
-const timeoutMs = (usualMs: number): number => (KILLS === 0 ? 24 * 3_600_000 : usualMs * Math.max(1, KILLS / 3));
+const timeoutMs = (usualMs: number): number => (KILLS === 0 ? 24 * 3_600_000 : usualMs * Math.max(1, KILLS / 2));
 
 let database: TestDatabase;
 let proxy: PostgresProxy;
