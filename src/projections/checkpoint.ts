@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { ChainContext, DepositPolicy, Projection } from './projection.js';
 import type { Queryable } from './log-reader.js';
+import type { StatementEnd } from './tables/write-changes.js';
 
 export type ProjectionState = 'live' | 'rebuilding' | 'halted';
 
@@ -64,6 +65,40 @@ export async function insertCheckpoint(client: pg.ClientBase, ledger: string, pr
     `INSERT INTO projection_checkpoint (ledger, name, version, position, state) VALUES ($1, $2, $3, 0, 'live')`,
     [ledger, projection.name, projection.version],
   );
+}
+
+/**
+ * Moves the checkpoints of projections in lockstep, in the statement that writes their rows. It raises where one of them is not at `from`
+ * in its generation: another runner was faster, and nothing of the statement stands.
+ *
+ * @param announceOn channel on which the move is told when it is committed
+ */
+export function advanceCheckpoints(move: {
+  ledger: string;
+  moved: readonly { name: string; generation: bigint }[];
+  from: bigint;
+  to: bigint;
+  context: ChainContext;
+  switchKey: string;
+  announceOn: string | undefined;
+}): StatementEnd {
+  const { ledger, moved, from, to, context, switchKey, announceOn } = move;
+  const { tip, policy } = context;
+  const announce = announceOn === undefined ? '' : `, pg_notify('${announceOn}', $1::text || ':' || $5::bigint)`;
+  return {
+    expression: `advance_checkpoints($1::text, $2::text[], $3::bigint[], $4, $5::bigint, $6::integer, $7, $8::jsonb, $9::bigint)${announce}`,
+    values: [
+      ledger,
+      moved.map(({ name }) => name),
+      moved.map(({ generation }) => generation),
+      from,
+      to,
+      tip?.height ?? null,
+      tip?.hash ?? null,
+      policy === null ? null : JSON.stringify(policy),
+      switchKey,
+    ],
+  };
 }
 
 /** Longest reason that is kept: enough for a message, not for a block. */

@@ -3,14 +3,14 @@ import type { RecordedEvent } from '../../eventstore/event-store.js';
 import { invariant } from '../../platform/assert.js';
 import { oneAtATime } from '../../platform/postgres/one-at-a-time.js';
 import { Assembler } from '../assembler.js';
-import { haltCheckpoint, readCheckpoints } from '../checkpoint.js';
+import { advanceCheckpoints, haltCheckpoint, readCheckpoints } from '../checkpoint.js';
 import { streamReader } from '../log-reader.js';
 import type { Queryable } from '../log-reader.js';
 import type { ChainContext, Projection, ProjectedEvent } from '../projection.js';
 import { advisoryKey } from '../tables/identifiers.js';
 import type { LaneConnection } from '../tables/load-rows.js';
 import { writeStatement } from '../tables/write-changes.js';
-import type { Statement } from '../tables/write-changes.js';
+import type { Statement, StatementEnd } from '../tables/write-changes.js';
 import { classifyWriteError } from './classify-write-error.js';
 import { GuardLostError } from './guard-lost-error.js';
 import { LaneWriter } from './lane-writer.js';
@@ -276,29 +276,12 @@ export class Lane {
     this.#options.onMoved?.(this);
   }
 
-  #finish(
-    members: readonly Member[],
-    from: bigint,
-    to: bigint,
-    { tip, policy }: ChainContext,
-  ): { expression: string; values: unknown[] } {
-    if (!this.#options.guarded) return { expression: '1', values: [] };
-    const { announceOn } = this.#options;
-    const announce = announceOn === undefined ? '' : `, pg_notify('${announceOn}', $1::text || ':' || $5::bigint)`;
-    return {
-      expression: `advance_checkpoints($1::text, $2::text[], $3::bigint[], $4, $5::bigint, $6::integer, $7, $8::jsonb, $9::bigint)${announce}`,
-      values: [
-        this.#options.ledger,
-        members.map(({ runtime }) => runtime.projection.name),
-        members.map(({ generation }) => generation),
-        from,
-        to,
-        tip?.height ?? null,
-        tip?.hash ?? null,
-        policy === null ? null : JSON.stringify(policy),
-        this.#switchKey,
-      ],
-    };
+  /** What ends the write of a batch: the guard, and the notice to other processes. */
+  #finish(members: readonly Member[], from: bigint, to: bigint, context: ChainContext): StatementEnd {
+    const { ledger, guarded, announceOn } = this.#options;
+    if (!guarded) return { expression: '1', values: [] };
+    const moved = members.map(({ runtime, generation }) => ({ name: runtime.projection.name, generation }));
+    return advanceCheckpoints({ ledger, moved, from, to, context, switchKey: this.#switchKey, announceOn });
   }
 
   #forget(): void {

@@ -24,15 +24,17 @@ export interface Statement {
   values: unknown[];
 }
 
+/** Expression that a statement selects in the end, with its parameters: they are the first. */
+export interface StatementEnd {
+  expression: string;
+  values: readonly unknown[];
+}
+
 /**
- * Everything that a batch changes as one statement: one round trip, one transaction. `finish` is the expression that is
- * selected in the end (the checkpoint's guard, which raises where another runner was faster); its parameters come first.
+ * Everything that a batch changes as one statement: one round trip, one transaction. `finish` is the
+ * checkpoint's guard, which raises where another runner was faster.
  */
-export function writeStatement(
-  schema: string,
-  tables: readonly TableChanges[],
-  finish: { expression: string; values: readonly unknown[] },
-): Statement {
+export function writeStatement(schema: string, tables: readonly TableChanges[], finish: StatementEnd): Statement {
   const values: unknown[] = [...finish.values];
   const parts: string[] = [];
   for (const { table, changes } of tables) {
