@@ -71,6 +71,7 @@ export class Lane {
   #open: (readonly RecordedEvent[])[] = [];
   /** The last of them while it is not sent. */
   #unsent: Computed | undefined;
+  #sending: Promise<void> | undefined;
   /** The batch after them, read and its rows loaded. */
   #ahead: { events: readonly RecordedEvent[]; projected: readonly ProjectedEvent[] } | undefined;
 
@@ -258,10 +259,16 @@ export class Lane {
     }
   }
 
-  /** Sends what is computed, when what was sent before is durable. */
+  /** Sends what is computed, when what was sent before is durable. Who asks while it is under way waits for the same. */
   async #send(): Promise<void> {
     if (this.#unsent === undefined) return;
-    const { statement, members, to, context } = this.#unsent;
+    this.#sending ??= this.#sendOne(this.#unsent).finally(() => {
+      this.#sending = undefined;
+    });
+    await this.#sending;
+  }
+
+  async #sendOne({ statement, members, to, context }: Computed): Promise<void> {
     await this.#writer.send(statement, () => {
       this.#open.shift();
       this.#moved(to, context);

@@ -127,9 +127,10 @@ export class RowTable<R extends object> {
     const missing: string[] = [];
     for (const key of new Set(keys)) {
       if (this.#open.has(key)) continue;
-      const cached = this.#unsent.has(key) ? (this.#unsent.get(key) ?? ABSENT) : this.#cache?.get(key);
-      if (cached === undefined) missing.push(key);
-      else this.#open.set(key, cached === ABSENT ? undefined : cached);
+      const known = this.#unsent.has(key) ? (this.#unsent.get(key) ?? ABSENT) : this.#cache?.get(key);
+      if (known === undefined) missing.push(key);
+      else if (known === ABSENT) this.#open.set(key, undefined);
+      else this.#adopt(known);
     }
     if (missing.length === 0) return;
     const versions = await this.#loader.byKeys(missing);
