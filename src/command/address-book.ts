@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { boundedCache } from '../platform/bounded-cache.js';
 import { deriveAddress } from '../bitcoin/descriptors/derive-script.js';
 import { storedDescriptor } from '../bitcoin/descriptors/stored-descriptor.js';
 import type { NetworkName } from '../bitcoin/network.js';
@@ -9,7 +9,7 @@ const MAX_ADDRESSES = 50_000;
 
 /** Addresses of descriptors; derived once, because an address is looked at before it is handed out. */
 export class AddressBook {
-  readonly #derived = new LRUCache<string, DerivedAddress>({ max: MAX_ADDRESSES });
+  readonly #derived = boundedCache<string, DerivedAddress>(MAX_ADDRESSES);
 
   constructor(private readonly network: NetworkName) {}
 

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { boundedCache } from '../platform/bounded-cache.js';
 import { accountStream } from '../domain/account/account-state.js';
 import type { EventStore } from '../eventstore/event-store.js';
 
@@ -7,7 +7,7 @@ const MAX_KNOWN = 200_000;
 
 /** Whether accounts exist. An account is never closed, so only "yes" can be remembered. */
 export class KnownAccounts {
-  readonly #known = new LRUCache<string, true>({ max: MAX_KNOWN });
+  readonly #known = boundedCache<string, true>(MAX_KNOWN);
 
   constructor(private readonly store: EventStore) {}
 

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { boundedCache } from '../platform/bounded-cache.js';
 import { z } from 'zod';
 import type { DomainEvent } from '../domain/events/event-types.js';
 import { newEvents } from '../domain/new-event.js';
@@ -72,7 +72,7 @@ interface Remembered {
  */
 export class CommandRunner {
   readonly #running = new Set<string>();
-  readonly #recent = new LRUCache<string, Remembered>({ max: MAX_RECENT_OUTCOMES });
+  readonly #recent = boundedCache<string, Remembered>(MAX_RECENT_OUTCOMES);
 
   constructor(private readonly options: CommandRunnerOptions) {}
 

@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
+import { boundedCache } from '../platform/bounded-cache.js';
 import type { DomainEvent } from '../domain/events/event-types.js';
 import { isRejection, type Rejection } from '../domain/rejection.js';
 import type {
@@ -80,7 +81,7 @@ export class StreamDecider<S> {
   readonly #cells: LRUCache<string, StreamCell<S>>;
 
   constructor(private readonly options: StreamDeciderOptions<S>) {
-    this.#cells = new LRUCache({ max: options.maxCells ?? MAX_CELLS });
+    this.#cells = boundedCache(options.maxCells ?? MAX_CELLS);
   }
 
   get evolve(): (state: S, event: DomainEvent) => S {

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { boundedCache } from '../platform/bounded-cache.js';
 import { AT_ONCE, type NotBefore } from './next-step.js';
 
 /** Payouts that hints are kept for: some hundred bytes each. What is forgotten is done at once instead of later. */
@@ -17,9 +17,9 @@ interface Remembered {
  */
 export class Agenda {
   readonly #woken = new Set<string>();
-  readonly #remembered = new LRUCache<string, Remembered>({ max: MAX_REMEMBERED });
+  readonly #remembered = boundedCache<string, Remembered>(MAX_REMEMBERED);
   /** Moments at which payouts wait to be looked at again, by payout. */
-  readonly #alarms = new LRUCache<string, number>({ max: MAX_REMEMBERED });
+  readonly #alarms = boundedCache<string, number>(MAX_REMEMBERED);
 
   /** Something happened to it: look at it in the next round. */
   wake(payoutId: string): void {

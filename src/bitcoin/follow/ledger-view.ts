@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { boundedCache } from '../../platform/bounded-cache.js';
 import type {
   BlockConnected,
   BlockDisconnected,
@@ -102,7 +102,7 @@ export function createLedgerView(network: NetworkName, store: EventStore, outbox
   let parts: TransfersFound[] = [];
   let doubtful: DoubtfulBlock[] = [];
   /** Connected blocks by the transactions in them that spend coins of ours. */
-  const spenders = new LRUCache<string, ConnectedBlock>({ max: MAX_SPENDERS });
+  const spenders = boundedCache<string, ConnectedBlock>(MAX_SPENDERS);
   /** Position of the last event that changed what is watched. */
   let watchedAt = 0n;
 

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { boundedCache } from '../../platform/bounded-cache.js';
 import { invariant } from '../../platform/assert.js';
 import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
 import type { LadderDefinition } from './table-definition.js';
@@ -61,7 +61,7 @@ export class LadderTable {
   #ladders = new Map<string, Ladder>();
   /** What the batch before has left, while the database does not have it. */
   #unsent: ReadonlyMap<string, Ladder> = new Map();
-  readonly #cache = new LRUCache<string, Ladder>({ max: CACHED_LADDERS });
+  readonly #cache = boundedCache<string, Ladder>(CACHED_LADDERS);
 
   constructor(
     { name, sums, endless }: LadderDefinition,

@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
+import { boundedCache } from '../../platform/bounded-cache.js';
 import { invariant } from '../../platform/assert.js';
 import { POSITION_INFINITY } from '../../platform/postgres/pool.js';
 import type { RowTableDefinition } from './table-definition.js';
@@ -45,7 +46,7 @@ export class RowTable<R extends object> {
     this.#loader = loader;
     // Members of a group come and go together: such tables are loaded anew for each batch.
     const cached = loader !== undefined && definition.group === undefined;
-    this.#cache = cached ? new LRUCache({ max: CACHED_ROWS }) : undefined;
+    this.#cache = cached ? boundedCache(CACHED_ROWS) : undefined;
   }
 
   keyOf(row: R): string {
