@@ -17,7 +17,7 @@ import { ladderAt, validAt } from '../support/read-as-of.js';
 type Dump = Record<string, Record<string, unknown>[]>;
 
 /** Histories per run; each is a ledger of its own. */
-const RUNS = Number(process.env['MODEL_RUNS'] ?? 20);
+const RUNS = Number(process.env['MODEL_RUNS'] ?? 15);
 const SEED = Number(process.env['MODEL_SEED'] ?? Math.trunc(Math.random() * 0x7fffffff));
 
 let database: TestDatabase;
