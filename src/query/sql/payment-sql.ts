@@ -20,7 +20,11 @@ export function versionAt(table: string, condition: string, height = '$3'): stri
  * else one that lost its block. Every input of a payment is ours, so its first one is a transfer.
  */
 export function chainOfPayment(schema: string): string {
-  const transfer = 'x.txid, t.block_height, t.block_hash, t.from_position, t.block_height <= $3::int AS is_confirmed';
+  // Without a block it stands where it does since it lost the last one, whatever became of conflicting ones meanwhile.
+  const lastLost = `SELECT max(c.to_position) FROM ${schema}.transfer c
+        WHERE c.id = t.id AND c.block_height IS NOT NULL AND c.to_position <= $2::bigint`;
+  const transfer = `x.txid, t.block_height, t.block_hash, t.block_height <= $3::int AS is_confirmed,
+        CASE WHEN t.block_height IS NULL THEN coalesce((${lastLost}), t.from_position) ELSE t.from_position END AS changed_position`;
   return `SELECT * FROM (
       SELECT ${transfer}
       FROM (${transactionsOfPayout(schema, 'p.payout_id')}) x
@@ -32,7 +36,7 @@ export function chainOfPayment(schema: string): string {
       FROM ${schema}.transfer t CROSS JOIN (SELECT p.resolved_txid AS txid) x
       WHERE p.resolved = 'paid' AND t.txid = x.txid AND t.direction = 'OUT' AND t.first_height <= $3::int
         AND ${validAt('t', '$2::bigint')}
-    ) t ORDER BY t.is_confirmed DESC NULLS LAST, t.from_position DESC LIMIT 1`;
+    ) t ORDER BY t.is_confirmed DESC NULLS LAST, t.changed_position DESC LIMIT 1`;
 }
 
 /**
@@ -73,4 +77,4 @@ export const PAYMENT_STATUS = `CASE
  * whole, the log would be read from its beginning where many are open.
  */
 export const CHAIN_CHANGED = `LEFT JOIN LATERAL (SELECT o.recorded_at FROM outbox o
-    WHERE o.ledger = $5::text AND o.position = chain.from_position LIMIT 1) changed ON true`;
+    WHERE o.ledger = $5::text AND o.position = chain.changed_position LIMIT 1) changed ON true`;
