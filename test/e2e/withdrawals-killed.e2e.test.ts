@@ -13,9 +13,9 @@ import { createTestWallet } from '../support/regtest-wallet.js';
 import { readWithdrawal, type SeenWithdrawal } from '../support/seen-withdrawal.js';
 
 /** Kills before, and as many after a statement; `TALLYSTICK_KILLS=0` kills at every statement of a round, which takes hours. */
-const KILLS = Number(process.env['TALLYSTICK_KILLS'] ?? 3);
+const KILLS = Number(process.env['TALLYSTICK_KILLS'] ?? 2);
 /** A kill, a start and a round take some seconds, more where others compute too. */
-const TIMEOUT_MS = KILLS === 0 ? 24 * 3_600_000 : 300_000 * Math.max(1, KILLS / 3);
+const TIMEOUT_MS = KILLS === 0 ? 24 * 3_600_000 : 300_000 * Math.max(1, KILLS / 2);
 const WAIT_MS = 60_000;
 const FINALITY_DEPTH = 3;
 const COIN_SATS = 5_000_000n;

@@ -30,7 +30,7 @@ import {
   walletCreated,
 } from '../support/small-histories.js';
 
-const RUNS = Number(process.env['MODEL_RUNS'] ?? 12);
+const RUNS = Number(process.env['MODEL_RUNS'] ?? 9);
 const SEED = Number(process.env['MODEL_SEED'] ?? Math.trunc(Math.random() * 0x7fffffff));
 /** Of one case that failed before, as the failure names it. */
 const from = process.env['MODEL_PATH'] === undefined ? {} : { path: process.env['MODEL_PATH'] };
