@@ -5,6 +5,7 @@ import type { TestDatabase } from '../../../test/support/database.js';
 import { tellLog } from '../../../test/support/ledger-log.js';
 import type { ToldEvent } from '../../../test/support/ledger-log.js';
 import { dumpTables } from '../../../test/support/live-read-models.js';
+import { pickyProjection } from '../../../test/support/picky-projection.js';
 import {
   accountOpened,
   blockConnected,
@@ -17,11 +18,9 @@ import type { RecordedEvent } from '../../eventstore/event-store.js';
 import { ALL_PROJECTIONS } from '../all-projections.js';
 import { ensureTables } from '../ensure-tables.js';
 import { readLog } from '../log-reader.js';
-import { defineProjection } from '../projection.js';
 import type { Projection } from '../projection.js';
 import { rebuildProjections } from '../rebuild/rebuild-projections.js';
 import { readSchema } from '../tables/identifiers.js';
-import { appendTable } from '../tables/table-definition.js';
 import { GuardLostError } from './guard-lost-error.js';
 import { Lane } from './lane.js';
 import type { Halt } from './lane.js';
@@ -42,22 +41,7 @@ afterAll(async () => {
 });
 
 /** Refuses transfers, in the database: its row has the key of the first event's. */
-const picky: Projection = defineProjection({
-  name: 'picky',
-  version: 1,
-  tables: {
-    seen: appendTable<{ position: bigint }>({
-      name: 'seen',
-      columns: { position: { type: 'bigint' } },
-      key: ['position'],
-      position: 'position',
-    }),
-  },
-  load: () => Promise.resolve(),
-  apply: ({ type, position }, { seen }) => {
-    seen.append({ position: type === 'TransferSent' ? 1n : position });
-  },
-});
+const picky = pickyProjection(1, () => 1n);
 
 const history = [
   ...chainOpened(),
@@ -88,7 +72,7 @@ async function ledgerToProject(
     batches.push(await readLog(client, ledger, after, lengths[batches.length] ?? 3));
   }
   const moves: bigint[] = [];
-  const lane = async (): Promise<Lane> =>
+  const lane = async (onMoved = ({ position }: Lane) => void moves.push(position)): Promise<Lane> =>
     new Lane({
       ledger,
       schema: readSchema(ledger),
@@ -97,7 +81,7 @@ async function ledgerToProject(
       position: 0n,
       context: { tip: null, policy: null },
       guarded: true,
-      onMoved: ({ position }) => moves.push(position),
+      onMoved,
     });
   const dump = () => dumpTables(pool, readSchema(ledger));
   /** What a rebuild makes of the log, which writes nothing before it has computed everything. */
@@ -220,6 +204,15 @@ test('a reorg that goes below what is kept in memory sees what the batch before 
   expect(answers.filter(({ status }) => status === 'rejected')).toEqual([]);
   const live = await dump();
   expect(await rebuilt()).toEqual(live);
+});
+
+test('what fails in who is told of a write is not taken for the write', async () => {
+  const { batches, lane } = await ledgerToProject('told');
+  const following = await lane(() => {
+    throw new Error('cannot stand news');
+  });
+  await expect(following.apply(batches[0] ?? [])).rejects.toThrow('cannot stand news');
+  expect(following.position).toBe(3n);
 });
 
 test('what cannot be read says so when it is its turn, after what comes before it is written', async () => {

@@ -153,6 +153,8 @@ export class Lane {
     await this.#writer.settle();
     const open = this.#open;
     this.#forget();
+    // Everything is written: it was somebody who was told of it that failed.
+    if (open.length === 0) throw error;
     if (open.length !== 1) return await this.#applyEach(open);
     const [events = []] = open;
     await this.#throwUnlessPoison(error, this.#members);

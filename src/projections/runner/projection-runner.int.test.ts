@@ -4,6 +4,7 @@ import { createTestDatabase } from '../../../test/support/database.js';
 import type { TestDatabase } from '../../../test/support/database.js';
 import { tellLog } from '../../../test/support/ledger-log.js';
 import { dumpTables } from '../../../test/support/live-read-models.js';
+import { pickyProjection } from '../../../test/support/picky-projection.js';
 import {
   accountOpened,
   blockConnected,
@@ -105,25 +106,10 @@ test('waiting for a position that does not come ends with what was reached', asy
 });
 
 test('a poison event halts its projection before it, says why, and leaves the others going; fixed code resumes there', async () => {
-  const seen: string[] = [];
   const picky = (isFixed: boolean): Projection =>
-    defineProjection({
-      name: 'picky',
-      version: 1,
-      tables: {
-        seen: appendTable<{ position: bigint }>({
-          name: 'seen',
-          columns: { position: { type: 'bigint' } },
-          key: ['position'],
-          position: 'position',
-        }),
-      },
-      load: () => Promise.resolve(),
-      apply: (event, { seen: table }) => {
-        if (!isFixed && event.type === 'TransferSent') throw new Error('cannot stand transfers');
-        table.append({ position: event.position });
-        seen.push(event.type);
-      },
+    pickyProjection(1, (position) => {
+      if (!isFixed) throw new Error('cannot stand transfers');
+      return position;
     });
   const runner = await startRunner('poison', [...ALL_PROJECTIONS, picky(false)]);
   const events = [...opening, transferSent('t', 'alice', 'bob', 5), accountOpened('carol')];
@@ -156,26 +142,9 @@ test.each([
   'a rebuild that meets a poison event, which %s: that projection halts there, its live tables untouched; fixed code resumes',
   async (kind, poisoned, reason) => {
     const ledger = `halt-${kind.length}`;
-    const picky = (version: number, positionOf: (position: bigint) => bigint): Projection =>
-      defineProjection({
-        name: 'picky',
-        version,
-        tables: {
-          seen: appendTable<{ position: bigint }>({
-            name: 'seen',
-            columns: { position: { type: 'bigint' } },
-            key: ['position'],
-            position: 'position',
-          }),
-        },
-        load: () => Promise.resolve(),
-        apply: (event, { seen }) => {
-          seen.append({ position: event.type === 'TransferSent' ? positionOf(event.position) : event.position });
-        },
-      });
     const [innocent = never(), ...others] = ALL_PROJECTIONS;
     const newer = { ...innocent, version: innocent.version + 1 };
-    const runner = await startRunner(ledger, [innocent, ...others, picky(1, (position) => position)]);
+    const runner = await startRunner(ledger, [innocent, ...others, pickyProjection(1, (position) => position)]);
     const events = [...opening, transferSent('t', 'alice', 'bob', 5), accountOpened('carol')];
     const head = await tellLog(database.ownerPool, ledger, events);
     expect(await runner.waitFor(head, undefined, 10_000)).toBe(head);
@@ -185,7 +154,9 @@ test.each([
     // Twice: a restart tries again, and halts again. The other projection of a new version is rebuilt all the same.
     for (let round = 0; round < 2; round += 1) {
       const halts: Halt[] = [];
-      const halting = await startRunner(ledger, [newer, ...others, picky(2, poisoned)], (halt) => halts.push(halt));
+      const halting = await startRunner(ledger, [newer, ...others, pickyProjection(2, poisoned)], (halt) =>
+        halts.push(halt),
+      );
       await expect
         .poll(async () => (await halting.status()).find(({ name }) => name === 'picky'), { timeout: 20_000 })
         .toMatchObject({ state: 'halted', haltedAt: head - 1n, reason: expect.stringContaining(reason) as string });
@@ -197,7 +168,7 @@ test.each([
       expect(await dumpTables(database.pool, readSchema(ledger))).toEqual(live);
     }
 
-    const again = await startRunner(ledger, [newer, ...others, picky(2, (position) => position)]);
+    const again = await startRunner(ledger, [newer, ...others, pickyProjection(2, (position) => position)]);
     expect(await again.waitFor(head, undefined, 20_000)).toBe(head);
     expect((await again.status()).map(({ state }) => state)).toEqual(Array(others.length + 2).fill('live'));
     expect(await dumpTables(database.pool, readSchema(ledger))).toEqual(live);
