@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { Kafka, logLevel, type KafkaMessage } from 'kafkajs';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
@@ -11,6 +12,7 @@ import type { CdcTarget } from '../../src/outbox/kafka/cdc-health.js';
 import { NO_OBSERVER } from '../../src/outbox/kafka/feed-observer.js';
 import { openKafkaSource, type KafkaSource } from '../../src/outbox/kafka/kafka-source.js';
 import { createLedgerFeed, type LedgerFeed } from '../../src/outbox/kafka/ledger-feed.js';
+import type { LedgerFeedLimits } from '../../src/outbox/kafka/ledger-feed-limits.js';
 import { createPostgresOutbox } from '../../src/outbox/postgres-outbox.js';
 import { createPool } from '../../src/platform/postgres/pool.js';
 import type { RecordedEvent } from '../../src/eventstore/event-store.js';
@@ -101,8 +103,16 @@ export interface TestFollower {
   close(): Promise<void>;
 }
 
+/** Kafka is not called silent for being slow on a busy machine: for tests in which nothing may be read past it. */
+export const PATIENT: Partial<LedgerFeedLimits> = { silentMs: 60_000 };
+
 /** A consumer as the projections are: from the position on, through Kafka, healed from the outbox. */
-export async function followLedger(bench: CdcBench, ledger: string, group = `g-${ledger}`): Promise<TestFollower> {
+export async function followLedger(
+  bench: CdcBench,
+  ledger: string,
+  group = `g-${ledger}`,
+  feedLimits: Partial<LedgerFeedLimits> = {},
+): Promise<TestFollower> {
   const counts: Counts = { gaps: 0, healed: 0, events: 0, duplicates: 0, silent: 0 };
   const observer = {
     ...NO_OBSERVER,
@@ -113,7 +123,7 @@ export async function followLedger(bench: CdcBench, ledger: string, group = `g-$
     silent: () => (counts.silent += 1),
   };
   const outbox = createPostgresOutbox({ pool: bench.pool, ledger });
-  const feed = createLedgerFeed({ ledger, outbox, observer });
+  const feed = createLedgerFeed({ ledger, outbox, observer, limits: feedLimits });
   const limits = { sessionTimeoutMs: 6000, watchMs: 1000 };
   const source = openKafkaSource({ brokers: bench.brokers, topic: TOPIC, partitions: 12, group, observer, limits });
   source.attach(feed);
@@ -130,9 +140,8 @@ export async function followLedger(bench: CdcBench, ledger: string, group = `g-$
     while (!condition()) {
       if (failure !== undefined) throw new Error(`${what}: the follower ended`, { cause: failure });
       if (Date.now() > deadline) {
-        throw new Error(
-          `${what}: ${seen.length} events came, ${JSON.stringify(source.status())}, ${feed.status().source}`,
-        );
+        const states = inspect({ kafka: source.status(), feed: feed.status() }, { breakLength: Infinity });
+        throw new Error(`${what}: ${seen.length} events came, ${states}`);
       }
       await sleep(10);
     }

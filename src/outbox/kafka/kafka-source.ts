@@ -61,13 +61,25 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
   let lastError: string | undefined;
   let partitions: number | undefined;
   let assigned: ReadonlySet<number> | undefined;
+  /** Since the group was last joined: a fetch has begun, and one has ended. */
+  let fetching: 'not yet' | 'begun' | 'ended' = 'not yet';
   /** Of each partition: the offset to go on from, and that of the next message to be written, as last known. */
   const progress = new Map<number, { next: bigint; end: bigint; committed: bigint }>();
 
+  /**
+   * From here on everything that is committed comes by Kafka. Having joined the group is not enough: where to go on from (without a
+   * committed offset: the end of the partition) is asked for by the first fetch, and what is written until then may never come.
+   */
   function consuming(): void {
     state = 'consuming';
     lastError = undefined;
     for (const feed of feeds.values()) feed.transport('up');
+  }
+
+  function joining(): void {
+    fetching = 'not yet';
+    // Who was away is back with the first fetch.
+    if (state !== 'away') for (const feed of feeds.values()) feed.transport('joining');
   }
 
   function away(error: Error): void {
@@ -167,11 +179,17 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
       // Awaited below; it may come before.
       crashed.catch(() => undefined);
       consumer.on('consumer.group_join', ({ payload }) => {
-        consuming();
+        joining();
         assign(new Set(payload.memberAssignment[topic] ?? []));
       });
-      consumer.on('consumer.rebalancing', () => {
-        for (const feed of feeds.values()) feed.transport('joining');
+      consumer.on('consumer.rebalancing', joining);
+      consumer.on('consumer.fetch_start', () => {
+        if (fetching === 'not yet') fetching = 'begun';
+      });
+      consumer.on('consumer.fetch', () => {
+        if (fetching !== 'begun') return;
+        fetching = 'ended';
+        consuming();
       });
       await consumer.connect();
       await consumer.subscribe({ topic, fromBeginning: false });
@@ -242,7 +260,7 @@ export function openKafkaSource(options: KafkaSourceOptions): KafkaSource {
   return {
     attach(feed) {
       feeds.set(feed.ledger, feed);
-      feed.transport(state === 'consuming' ? 'up' : state === 'away' ? 'away' : 'joining');
+      feed.transport(state === 'away' ? 'away' : fetching === 'ended' ? 'up' : 'joining');
     },
     detach(feed) {
       if (feeds.get(feed.ledger) === feed) feeds.delete(feed.ledger);

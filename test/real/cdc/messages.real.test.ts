@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { partitionOfLedger } from '../../../src/outbox/kafka/partition-of-ledger.js';
 import { checkCdc } from '../../../src/outbox/kafka/cdc-health.js';
 import { createPostgresOutbox } from '../../../src/outbox/postgres-outbox.js';
-import { followLedger, newLedger, openBench, readTopic, type CdcBench } from '../../support/cdc-ledger.js';
+import { followLedger, newLedger, openBench, PATIENT, readTopic, type CdcBench } from '../../support/cdc-ledger.js';
 
 let bench: CdcBench;
 beforeAll(() => {
@@ -64,7 +64,7 @@ it('a message is the row: its value byte for byte as stored, everything else as 
 
 it('what the feed makes of it equals what the outbox answers', async () => {
   const ledger = newLedger();
-  const follower = await followLedger(bench, ledger);
+  const follower = await followLedger(bench, ledger, `g-${ledger}`, PATIENT);
   try {
     const outbox = createPostgresOutbox({ pool: bench.pool, ledger });
     for (const [index, data] of TRICKY.entries()) {
