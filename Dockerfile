@@ -5,7 +5,7 @@ COPY package.json package-lock.json .npmrc ./
 # Without install scripts: the only one that matters makes links for the embedded PostgreSQL, which does not run in a container.
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
-COPY scripts/build.mjs scripts/
+COPY scripts/build.mjs scripts/bundle.mjs scripts/
 COPY src src
 RUN node scripts/build.mjs
 # What is left is what runs.

@@ -3,7 +3,7 @@
 // the young. 200 clients, 8,000 withdrawals: 45 collections, with this 13. What that saves of the processor was not told from noise yet.
 import { existsSync } from 'node:fs';
 
-const main = new URL('../dist/cli/main.js', import.meta.url);
+const main = new URL('../dist/bundle/main.js', import.meta.url);
 if (!existsSync(main)) {
   process.stderr.write('tallystick is not built yet: run `npm run build` first\n');
   process.exit(1);

@@ -1,4 +1,5 @@
-// Compiles src/ to dist/ and copies what is not TypeScript. With --if-needed: only when something is newer than the last build.
+// Compiles src/ to dist/, copies what is not TypeScript, and bundles the program that bin/ runs. With --if-needed: only when something
+// is newer than the last build.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -21,7 +22,14 @@ const list = sources
   .map((file) => relative(source, file))
   .sort()
   .join('\n');
-const inputs = [...sources, join(root, 'package.json'), join(root, 'tsconfig.json'), join(root, 'tsconfig.build.json')];
+const configuration = [
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'scripts/bundle.mjs',
+];
+const inputs = [...sources, ...configuration.map((file) => join(root, file))];
 
 function isCurrent() {
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== list) return false;
@@ -43,6 +51,8 @@ for (const file of sources.filter((name) => !name.endsWith('.ts'))) {
   mkdirSync(dirname(copy), { recursive: true });
   cpSync(file, copy);
 }
+const { bundle } = await import('./bundle.mjs');
+await bundle(join(target, 'cli', 'main.js'), join(target, 'bundle'));
 writeFileSync(stamp, list);
 // Files changed while the compiler ran must count as newer.
 const { utimesSync } = await import('node:fs');
