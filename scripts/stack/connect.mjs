@@ -6,17 +6,19 @@ import { DEBEZIUM, PARTS } from './parts.mjs';
 import { findRunning, startDetached, stopService, untilReady } from './processes.mjs';
 
 const HEAP_MB = 256;
+const MAIN = 'org.apache.kafka.connect.cli.ConnectStandalone';
 const CONNECTOR_FILE = join(DEBEZIUM, 'connector.json');
 
 /** Kafka Connect, standalone, with the connector registered. Needs PostgreSQL and the broker: it ends where one is away at its start. */
 export const connect = {
   name: 'connect',
   title: 'Kafka Connect',
+  main: MAIN,
   ports: ['connect'],
 
   running: (stack) => findRunning(stack.dir, 'connect'),
 
-  async start(stack) {
+  async start(stack, keepTo) {
     const { dir, state, options } = stack;
     const offsets = join(dir, 'connect');
     mkdirSync(offsets, { recursive: true });
@@ -37,8 +39,9 @@ export const connect = {
         dir,
         heapMb: HEAP_MB,
         quickStart: options.quickStart,
-        main: 'org.apache.kafka.connect.cli.ConnectStandalone',
+        main: MAIN,
         args: [file, CONNECTOR_FILE],
+        keepTo,
       }),
       {
         env: {

@@ -7,16 +7,18 @@ import { javaArgs, writeProperties } from './jvm.mjs';
 import { findRunning, startDetached, StackError, stopService, untilReady } from './processes.mjs';
 
 const HEAP_MB = 192;
+const MAIN = 'kafka.Kafka';
 
 /** One broker, which is its own controller, with the outbox's topic made. */
 export const kafka = {
   name: 'kafka',
   title: 'Kafka broker',
+  main: MAIN,
   ports: ['kafka', 'controller'],
 
   running: (stack) => findRunning(stack.dir, 'kafka'),
 
-  async start(stack) {
+  async start(stack, keepTo) {
     const { dir, state, options } = stack;
     const file = join(dir, 'server.properties');
     const data = join(dir, 'kafka');
@@ -28,13 +30,14 @@ export const kafka = {
       'log.dirs': data,
       ...options.brokerSettings,
     });
-    const java = (main, args) => javaArgs({ dir, heapMb: HEAP_MB, quickStart: options.quickStart, main, args });
+    const java = (main, args, keep) =>
+      javaArgs({ dir, heapMb: HEAP_MB, quickStart: options.quickStart, main, args, keepTo: keep });
     if (!existsSync(join(data, 'meta.properties'))) {
       const args = java('kafka.tools.StorageTool', ['format', '-t', state.clusterId, '-c', file]);
       const formatted = spawnSync('java', args, { encoding: 'utf8', cwd: dir });
       if (formatted.status !== 0) throw new StackError(`Kafka's storage could not be formatted: ${formatted.stderr}`);
     }
-    startDetached(dir, 'kafka', 'java', java('kafka.Kafka', [file]));
+    startDetached(dir, 'kafka', 'java', java(MAIN, [file], keepTo));
     await untilReady(dir, 'kafka', () => withAdmin(stack, (admin) => admin.listTopics()));
     await withAdmin(stack, (admin) => ensureTopics(admin, { topic: options.topic, partitions: options.partitions }));
   },
