@@ -94,12 +94,13 @@ beforeAll(async () => {
     'workflow 2': { ROLE: 'workflow' },
   });
   ended.push(() => deployment.close());
-  for (const ledger of LEDGERS) {
+  const started = LEDGERS.map((ledger) => {
     // Each request goes to the other one than the one before, as behind a load balancer.
     let turn = 0;
     const api = (): string => `api ${(turn++ % 2) + 1}`;
-    loads.push(await startPipelineLoad(() => `${deployment.service(api()).url()}/ledgers/${ledger}`));
-  }
+    return startPipelineLoad(() => `${deployment.service(api()).url()}/ledgers/${ledger}`);
+  });
+  loads.push(...(await Promise.all(started)));
 }, 600_000);
 
 afterAll(async () => {

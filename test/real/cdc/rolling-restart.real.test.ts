@@ -6,7 +6,7 @@ import { startDeployment, type Deployment } from '../../support/deployment.js';
 import { expectWhole } from '../../support/expect-whole.js';
 import { startStandIn, type StandIn } from '../../support/eventstoredb/stand-in.js';
 import { createLedgerClient } from '../../support/ledger-client.js';
-import { startPipelineLoad, type PipelineLoad } from '../../support/pipeline-load.js';
+import { startPipelineLoad } from '../../support/pipeline-load.js';
 
 /** What operators do every day: new versions, one process after the other; more projectors, and fewer again. */
 
@@ -135,10 +135,8 @@ describe('a deployment', () => {
       relay: { ROLE: 'relay' },
       'projector 1': { ROLE: 'projector' },
     });
-    const loads: PipelineLoad[] = [];
-    for (const ledger of ledgers.slice(0, 3)) {
-      loads.push(await startPipelineLoad(() => `${deployment.service('api').url()}/ledgers/${ledger}`));
-    }
+    const urlOf = (ledger: string): string => `${deployment.service('api').url()}/ledgers/${ledger}`;
+    const loads = await Promise.all(ledgers.slice(0, 3).map((ledger) => startPipelineLoad(() => urlOf(ledger))));
     const assigned = async (name: string): Promise<number> => {
       const answer = await createLedgerClient(deployment.service(name).url()).get('/metrics');
       return Number(/^tallystick_kafka_partitions_assigned\S* (\d+)$/m.exec(String(answer.body['text']))?.[1]);
