@@ -1,48 +1,19 @@
-import { readPresent } from '../query/present.js';
-import { createReadDatabase } from '../query/sql/database.js';
-import { PAYOUT_STATUSES, type PayoutStatus } from '../query/sql/payout-status.js';
+import { PAYOUT_STATUSES } from '../query/sql/payout-status.js';
 import { listPayouts, type PayoutRecord } from '../query/sql/read-payouts.js';
-import { EXIT_FAILED } from './exit.js';
-import { printList } from './print-list.js';
-import { existingLedger } from './one-ledger.js';
-import { withDatabase } from './with-database.js';
-import { MAX_LISTED, refuse } from './withdrawals-command.js';
+import { runList, type ListOptions } from './run-list.js';
 
-export interface PayoutsOptions {
-  status?: string;
+export interface PayoutsOptions extends ListOptions {
   wallet?: string;
-  limit: string;
-  json?: boolean;
 }
-
-const CONNECTIONS = 2;
 
 /** `tallystick payouts`: the newest first. */
 export async function runPayouts(options: PayoutsOptions): Promise<void> {
-  const json = options.json === true;
-  const limit = Number(options.limit);
-  if (options.status !== undefined && !(PAYOUT_STATUSES as readonly string[]).includes(options.status)) {
-    refuse(`--status must be one of ${PAYOUT_STATUSES.join(', ')}`);
-    return;
-  }
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LISTED) {
-    refuse(`--limit must be 1 to ${MAX_LISTED}`);
-    return;
-  }
-  await withDatabase({ label: 'payouts', connections: CONNECTIONS, json }, async ({ config, pool }) => {
-    const database = createReadDatabase(pool, await existingLedger(pool, config));
-    const at = await readPresent(database, ['payouts', 'transfers', 'blocks']);
-    if (at === undefined) {
-      process.stderr.write('tallystick: the read models are not there yet: start the ledger first\n');
-      process.exitCode = EXIT_FAILED;
-      return;
-    }
-    const criteria = {
-      ...(options.status === undefined ? {} : { status: options.status as PayoutStatus }),
-      ...(options.wallet === undefined ? {} : { walletId: options.wallet }),
-    };
-    const found = await listPayouts(database, at, criteria, { before: undefined, limit });
-    printList(json, found, columnsOf, 'no payouts');
+  const wallet = options.wallet === undefined ? {} : { walletId: options.wallet };
+  await runList(options, {
+    label: 'payouts',
+    statuses: PAYOUT_STATUSES,
+    find: ({ database, at, criteria, page }) => listPayouts(database, at, { ...criteria, ...wallet }, page),
+    columnsOf,
   });
 }
 

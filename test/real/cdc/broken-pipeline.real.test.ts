@@ -138,7 +138,6 @@ const paused = async (...names: string[]): Promise<void> => {
   // Longer than a lease lasts, so that another one takes over.
   await sleep(BROKEN_MS + 4_000);
   for (const name of names) deployment.service(name).resume();
-  await sleep(BROKEN_MS);
 };
 
 const onTheWire = async (proxy: Toxiproxy): Promise<void> => {
@@ -150,7 +149,6 @@ const onTheWire = async (proxy: Toxiproxy): Promise<void> => {
   await proxy.setToxics({ type: 'reset_peer', stream: 'downstream', attributes: { timeout: 100 } });
   await sleep(BROKEN_MS);
   await proxy.setToxics();
-  await sleep(BROKEN_MS);
 };
 
 async function connectorStreams(): Promise<void> {
@@ -193,10 +191,8 @@ const FAULTS: readonly Fault[] = [
       run: () => restartedPart(name, name === 'postgres' && signal === 'SIGTERM' ? 'SIGINT' : signal),
     })),
   ),
-  { name: 'relay 1 hangs, and wakes up again', run: () => paused('relay 1') },
-  { name: 'relay 2 hangs, and wakes up again', run: () => paused('relay 2') },
-  { name: 'a projector hangs, and wakes up again', run: () => paused('projector 1') },
-  { name: 'a workflow hangs, and wakes up again', run: () => paused('workflow 1') },
+  { name: 'relay 1 and a projector hang, and wake up again', run: () => paused('relay 1', 'projector 1') },
+  { name: 'relay 2 and a workflow hang, and wake up again', run: () => paused('relay 2', 'workflow 1') },
   { name: 'an API with its follower hangs, and wakes up again', run: () => paused('api 1') },
   { name: 'the network to Kafka: slow, silent, reset', run: () => onTheWire(broker) },
   { name: 'the network to PostgreSQL: slow, silent, reset', run: () => onTheWire(database) },
