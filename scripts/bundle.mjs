@@ -1,5 +1,5 @@
 // Puts the compiled program and its libraries into few files. Reading in some 3,000 modules one by one took most of a start.
-import { dirname, relative } from 'node:path';
+import { dirname, relative, sep } from 'node:path';
 import { rolldown } from 'rolldown';
 
 /** Read as they are installed: they start threads or programs of their own, or read files that lie beside them. */
@@ -42,7 +42,8 @@ function ownPlaces(compiled, folder) {
     name: 'own-places',
     transform(code, id) {
       if (!id.startsWith(compiled) || !code.includes('import.meta.url')) return undefined;
-      const url = `new URL(${JSON.stringify(relative(folder, id))}, import.meta.url).href`;
+      const place = relative(folder, id).split(sep).join('/');
+      const url = `new URL(${JSON.stringify(place)}, import.meta.url).href`;
       return { code: code.replaceAll('import.meta.url', url) };
     },
   };
