@@ -14,7 +14,7 @@ import { StackError } from './processes.mjs';
 export function javaArgs({ dir, heapMb, quickStart, main, args, keepTo }) {
   return [
     ...(keepTo !== undefined ? [`-XX:ArchiveClassesAtExit=${keepTo}`, '-Xlog:cds*=off'] : []),
-    // A file that does not fit is passed over.
+    // Where the JVM finds that it does not fit, it goes without.
     ...(keepTo === undefined && hasClasses(main) ? [`-XX:SharedArchiveFile=${classesOf(main)}`] : []),
     `-Xmx${heapMb}m`,
     '-XX:+UseSerialGC',
